@@ -48,7 +48,7 @@ struct vm_ops {
 
 struct vm {
   const struct vm_ops *ops;
-  size_t page_size; /* physical page; const after init */
+  size_t page_size;     /* physical page; const after init */
   size_t hugepage_size; /* 0: none; const after init */
 };
 
