@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Threads that use the heap: registry, the calling thread's record, and the
+ * in-allocator flag that defers stop signals.
+ *
+ * A thread attaches itself at its first allocation and detaches when it ends
+ * (pthread key destructor). Its record is type-stable memory outside the
+ * collected heap.
+ *
+ *   I1  a record is on the registry's list from attach to detach, and its thread
+ *       is alive all that time
+ *   I2  a thread that holds any lock ranked roots or higher has in_alloc > 0, so
+ *       that a stopped world holds none of them. Locks ranked lower (init, gc,
+ *       threads) are waited for with in_alloc == 0.
+ *
+ * Lock key: (o) owning thread  (t) registry lock  (a) atomic  (s) stopped world
+ */
+#ifndef MGC_ALLOC_THREAD_H
+#define MGC_ALLOC_THREAD_H
+
+#include "base/atomic.h"
+#include "base/compiler.h"
+#include "base/lock.h"
+#include "heap/mcache.h"
+
+enum thread_state {
+  THREAD_RUNNING = 0, /* runs program code; a stop must signal it */
+  THREAD_STOPPED,     /* acknowledged a stop, waits for the restart */
+  THREAD_BLOCKED,     /* in a declared blocking region: needs no signal */
+  THREAD_BLOCKED_HELD, /* a stop found it blocked; leaving the region waits */
+};
+
+struct thread {
+  struct mcache *cache;          /* (o) */
+  struct atomic_u32 in_alloc;    /* (o) nesting; its own handler reads it */
+  struct atomic_u32 stop_pending; /* (a) its own handler sets it */
+  struct atomic_u32 state;       /* (a) enum thread_state */
+  struct atomic_u32 stop_epoch;  /* (a) last stop acknowledged; release */
+  struct atomic_uptr sp;         /* (a) when stopped or blocked: scan from here */
+  uintptr_t stack_hi;            /* (t) end of the stack */
+  uintptr_t thread_pointer;      /* (t) for thread-local storage */
+  int32_t tid;                   /* (t) kernel thread id */
+  uint32_t blocking_depth;       /* (o) */
+  bool is_main;                  /* (t) */
+  struct heap *heap;             /* (t) */
+  struct thread *next, *prev;    /* (t) */
+};
+
+struct thread_registry {
+  struct mutex lock;      /* rank threads */
+  struct thread *head;    /* (t) */
+  struct atomic_u32 count; /* (a) written under lock */
+  struct fixalloc alloc;  /* (t) */
+  /* Filled in by the gc layer before the first thread attaches; NULL without a
+   * collector. Called with the registry lock held. */
+  void (*on_attach)(struct thread *t);
+  void (*on_detach)(struct thread *t);
+  /* A stop was requested while t was inside the allocator: stop now. */
+  void (*stop_self)(struct thread *t);
+};
+
+extern struct thread_registry thread_registry; /* of the default heap */
+
+extern _Thread_local struct thread *thread_self
+    __attribute__((tls_model("initial-exec")));
+
+/* The calling thread's record, attached if need be; NULL when the heap cannot be
+ * initialised or metadata is exhausted. Any thread; not inside the allocator. */
+struct thread *thread_get_slow(void);
+static MGC_ALWAYS_INLINE struct thread *thread_get(void) {
+  struct thread *t = thread_self;
+  return likely(t != NULL) ? t : thread_get_slow();
+}
+/* Detaches the calling thread: its cache is flushed and given back. A later
+ * allocation attaches it again. */
+void thread_detach(void);
+
+/* Between enter and leave a stop signal only sets stop_pending. Nests. The signal
+ * fences keep the compiler, not another processor, in order: the reader is a
+ * handler on this thread. */
+static MGC_ALWAYS_INLINE void thread_enter(struct thread *t) {
+  uint32_t n = atomic_u32_load_relaxed(&t->in_alloc);
+  atomic_u32_store_relaxed(&t->in_alloc, n + 1);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+static MGC_ALWAYS_INLINE void thread_leave(struct thread *t) {
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  uint32_t n = atomic_u32_load_relaxed(&t->in_alloc) - 1;
+  atomic_u32_store_relaxed(&t->in_alloc, n);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  if (n == 0 && unlikely(atomic_u32_load_relaxed(&t->stop_pending)))
+    thread_registry.stop_self(t);
+}
+
+#endif

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+/*
+ * heapArena: the metadata of 64 MiB of address space, apart from the memory it
+ * describes (Go: heapArena in mheap.go), and the map from addresses to it.
+ *
+ * Lock key: (a) atomic  (h) written under the heap lock, read by anyone
+ */
+#ifndef MGC_HEAP_ARENA_H
+#define MGC_HEAP_ARENA_H
+
+#include "base/atomic.h"
+#include "heap/mspan.h"
+#include "page/pagealloc.h"
+
+#define HEAP_ARENA_SHIFT 26
+#define HEAP_ARENA_BYTES ((uintptr_t)1 << HEAP_ARENA_SHIFT)
+#define PAGES_PER_ARENA (HEAP_ARENA_BYTES >> 13)
+#define HEAP_ARENA_WORDS (HEAP_ARENA_BYTES / 8)
+#define HEAP_ARENA_BITMAP_WORDS (HEAP_ARENA_WORDS / 64)
+
+struct checkmarks { /* one mark bit a word, checkmark mode only */
+  struct atomic_u64 bits[HEAP_ARENA_BITMAP_WORDS];
+};
+
+struct heap_arena {
+  /* Bit i: word i of the arena is a pointer slot. 128 contiguous bytes a page.
+   * Meaningful for small scan spans only. Atomic because neighbouring objects
+   * share words. */
+  struct atomic_u64 bitmap[HEAP_ARENA_BITMAP_WORDS];
+  /* Bit i: the object that holds the last word of bitmap[i] has no pointers
+   * after it. Lets a scan leave a long object early. */
+  struct atomic_u8 no_more_ptrs[HEAP_ARENA_BITMAP_WORDS / 8];
+  struct atomic_ptr spans[PAGES_PER_ARENA]; /* (h) struct mspan *, NULL: none */
+  struct atomic_u8 page_in_use[PAGES_PER_ARENA / 8];   /* (a) first pages */
+  struct atomic_u8 page_marks[PAGES_PER_ARENA / 8];    /* (a) set by marking */
+  struct atomic_u8 page_specials[PAGES_PER_ARENA / 8]; /* (a) */
+  struct atomic_ptr checkmarks; /* (a) struct checkmarks *, checkmark mode */
+  /* First byte, from the arena's start, that was never used: from there on
+   * memory is zero, because pages are taken in address order. Only grows. */
+  struct atomic_uptr zeroed_base;
+  uintptr_t base; /* (c) address of the arena */
+};
+
+/* From addresses to arenas. Entries go from NULL to an arena once, under the
+ * heap lock, with release; lookups are lock-free with acquire. */
+struct arena_map {
+  struct atomic_ptr *entry; /* (c) table of count entries */
+  uintptr_t first;          /* (c) arena number of entry[0] */
+  uintptr_t count;          /* (c) */
+};
+
+static MGC_ALWAYS_INLINE struct heap_arena *
+arena_of(const struct arena_map *m, uintptr_t p) {
+  uintptr_t i = (p >> HEAP_ARENA_SHIFT) - m->first;
+  if (i >= m->count) return NULL;
+  return atomic_ptr_load_acquire(&m->entry[i]);
+}
+/* The span whose pages hold p, in any state, or NULL. */
+static MGC_ALWAYS_INLINE struct mspan *span_of(const struct arena_map *m,
+                                               uintptr_t p) {
+  struct heap_arena *a = arena_of(m, p);
+  if (!a) return NULL;
+  return atomic_ptr_load_acquire(&a->spans[(p >> 13) & (PAGES_PER_ARENA - 1)]);
+}
+/* The in-use span of collected objects with p inside a slot, or NULL. */
+static MGC_ALWAYS_INLINE struct mspan *span_of_heap(const struct arena_map *m,
+                                                    uintptr_t p) {
+  struct mspan *s = span_of(m, p);
+  if (!s || p < s->base || p >= s->limit) return NULL;
+  if (unlikely(atomic_u8_load_acquire(&s->state) != MSPAN_INUSE)) return NULL;
+  return s;
+}
+static inline uintptr_t arena_page_index(uintptr_t p) {
+  return (p >> 13) & (PAGES_PER_ARENA - 1);
+}
+static inline uintptr_t arena_word_index(uintptr_t p) {
+  return (p & (HEAP_ARENA_BYTES - 1)) >> 3;
+}
+
+#endif

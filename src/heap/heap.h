@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/*
+ * struct heap: everything that one heap consists of. Functions take it as an
+ * argument; the faces share one default instance, tests make their own.
+ *
+ * Lock key: (c) const after init  (h) heap lock  (a) atomic  (s) stopped world
+ */
+#ifndef MGC_HEAP_HEAP_H
+#define MGC_HEAP_HEAP_H
+
+#include "base/fixalloc.h"
+#include "heap/arena.h"
+#include "heap/hooks.h"
+#include "heap/mcentral.h"
+#include "os/vmsource.h"
+#include "page/pagealloc.h"
+
+/* Run-time options that the heap and the layers above read; alloc/options.c
+ * fills them from MALLOCGC_OPTIONS. All (c). */
+struct heap_options {
+  bool tiny;            /* tiny allocator; default on */
+  bool verify;          /* run verifiers at each phase change */
+  bool checkmark;       /* re-mark and compare after each mark */
+  bool clobber_free;    /* fill freed slots with 0xdb */
+  bool scavenge;        /* background scavenger; default on */
+  bool background_sweep; /* default on */
+  bool tiny_arenas;     /* grow by one chunk at a time, arenas far apart */
+  uint32_t gc_every;    /* collect at every nth run acquisition; 0: off */
+  uint64_t fail_vm;     /* fail the nth VM call; 0: off */
+  bool fail_vm_forever;
+  uint32_t mark_workers; /* 0: number of processors */
+  uint32_t window_log2;  /* address window; 0: chosen at init */
+  bool trace_gc, trace_scavenge, trace_init;
+};
+
+struct heap_stats { /* all (a) relaxed: statistics and pacing inputs */
+  struct memstat heap_sys;      /* arena bytes mapped (Prepared or Ready) */
+  struct memstat arena_meta;    /* heap_arena structs and the arena map */
+  struct memstat page_meta;     /* summaries, chunks */
+  struct memstat span_meta;     /* mspans and their bits */
+  struct memstat cache_meta;    /* mcaches */
+  struct memstat gc_meta;       /* work buffers, checkmarks */
+  struct memstat other_meta;
+  struct memstat heap_inuse;    /* bytes in in-use spans */
+  struct memstat heap_released; /* bytes returned to the OS */
+  struct atomic_u64 pages_inuse;
+  /* Counters of caches that are gone, and of sweeping (by size class). */
+  struct atomic_u64 nalloc[NUM_SIZE_CLASSES], nfree[NUM_SIZE_CLASSES];
+  struct atomic_u64 large_alloc_bytes, large_nalloc;
+  struct atomic_u64 large_free_bytes, large_nfree;
+  struct atomic_u64 tiny_allocs;
+  struct atomic_u64 scavenged_total; /* bytes given back, ever */
+};
+
+struct heap {
+  /* Read by marking and every free: kept together. */
+  struct arena_map arenas;
+  const struct sizeclass_table *classes; /* (c) */
+  struct atomic_u32 sweepgen;            /* (a) += 2 in a stopped world */
+  /* Bytes of objects allocated (runs count when taken) since and including what
+   * the last mark found alive; pacing. */
+  MGC_CACHE_ALIGNED struct atomic_u64 heap_live;
+  struct atomic_u64 gc_trigger; /* (a) heap_live at which to collect */
+  struct atomic_u64 ticks;      /* (a) run acquisitions, for gc_every */
+
+  MGC_CACHE_ALIGNED struct mutex lock; /* rank mheap */
+  struct pagealloc pages;              /* (h) */
+  struct fixalloc span_alloc;          /* (h) struct mspan */
+  struct fixalloc cache_alloc;         /* (h) struct mcache */
+  struct fixalloc bits_alloc[5];       /* (h) 2,4,8,16 bit pairs ([1]..[4]) */
+  struct fixalloc special_alloc;       /* (h) */
+  uintptr_t cur_arena, cur_arena_end;  /* (h) reserved, not yet given to pages */
+  uintptr_t next_hint;                 /* (h) where to reserve next */
+  struct heap_arena **all_arenas;      /* (h) in order of creation */
+  size_t narenas, all_arenas_cap;      /* (h) */
+  uint64_t last_heap_inuse;            /* (s) heap_inuse at the last mark end */
+
+  struct mcentral central[NUM_SPAN_CLASSES];
+  struct spanset_pool spanset_pool;
+  struct atomic_u32 sweep_active;  /* (a) sweepers at work now */
+  struct atomic_bool sweep_done;   /* (a) no unswept span is left */
+  struct atomic_u32 sweep_cursor;  /* (a) central class the sweeper is at */
+  struct atomic_u64 reclaim_index; /* (a) next page to reclaim, in units of 512 */
+  struct atomic_u64 reclaim_credit; /* (a) pages */
+
+  struct vm *vm;               /* (c) */
+  struct vm_source meta_source; /* (c) */
+  struct persistent meta;      /* own lock */
+  struct heap_options opt;     /* (c) */
+  struct heap_hooks hooks;     /* (c) */
+  struct heap_stats stats;
+  void *gc;                    /* (c) struct gc of the gc layer */
+};
+
+struct heap_config {
+  struct vm *vm;
+  const struct sizeclass_table *classes;
+  struct heap_options opt;
+  uint64_t address_space_left; /* vm_address_space_left(), or UINT64_MAX */
+};
+
+enum heap_init_status {
+  HEAP_INIT_OK = 0,
+  HEAP_INIT_PAGE_SIZE,     /* physical page size not a power of two <= 8 KiB */
+  HEAP_INIT_ADDRESS_SPACE, /* reservations refused even in the small window */
+  HEAP_INIT_METADATA,
+};
+
+/* Sets up *h (zeroed memory) and takes the address space for its tables (Go:
+ * mallocinit, mheap.init). Chooses the window: 48 bits when address space is
+ * unlimited; under a limit a small window whose tables fit in a fraction of it.
+ * On failure *detail (if not NULL) gets one line of text with the facts. */
+enum heap_init_status heap_init(struct heap *h, const struct heap_config *cfg,
+                                char *detail, size_t detail_size);
+
+/* --- pages and spans: mheap.c --- */
+
+/* A span of npages for spc, zero-initialised bits, in use, spans[] filled; NULL
+ * when memory is exhausted. mc (may be NULL) is the calling thread's cache, whose
+ * page cache serves small requests without the heap lock. */
+struct mspan *mheap_alloc(struct heap *h, size_t npages, struct spanclass spc,
+                          struct mcache *mc);
+/* A large object of size bytes (class 0), aligned to align (a power of two; page
+ * or less: page). Adds to heap_live. Not zeroed: see span->needzero. */
+struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
+                                bool noscan, struct mcache *mc);
+/* Gives an in-use span's pages back. No objects in it may be alive. */
+void mheap_free(struct heap *h, struct mspan *s);
+/* Tries to lengthen (in place) a large span to hold new_size bytes. */
+bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size);
+/* Visits every in-use span. World stopped, or caller accepts a moving picture:
+ * spans seen are in use at the time they are read. */
+void mheap_visit_spans(struct heap *h,
+                       void (*visit)(struct mspan *s, void *arg), void *arg);
+/* Fatal unless all spans, arenas, sets and page bits agree (mheap I1-In). World
+ * stopped, caches flushed. */
+void mheap_verify(struct heap *h);
+
+/* --- sweeping: sweep.c (mechanism; who sweeps when is above) --- */
+
+enum span_disposition { SPAN_FREED, SPAN_PARTIAL, SPAN_FULL, SPAN_NOT_OURS };
+
+/* Claims s for sweeping (sweepgen h-2 -> h-1); false: somebody else did. */
+bool sweep_try_claim(struct heap *h, struct mspan *s);
+/* Sweeps a claimed span: alloc := mark, mark := 0, needzero. Dead large spans and
+ * empty small ones are freed unless keep_empty. Leaves sweepgen == h. */
+enum span_disposition sweep_span(struct heap *h, struct mspan *s,
+                                 bool keep_empty);
+/* Sweeps and files one unswept span of any class; the number of pages swept, or
+ * SIZE_MAX when there is nothing left. Any thread inside the allocator. */
+size_t sweep_one(struct heap *h);
+/* Sweeps everything that is left. */
+void sweep_all(struct heap *h);
+/* Makes sure s is swept in this cycle (before alloc bits are changed). */
+void sweep_ensure(struct heap *h, struct mspan *s);
+/* Frees dead spans until npages have been found (Go: mheap.reclaim). */
+void sweep_reclaim(struct heap *h, size_t npages);
+/* Stopped world, after marking: every span becomes unswept. */
+void sweep_start_cycle(struct heap *h);
+
+/* --- scavenging: scavenger.c --- */
+
+/* Sets the goals from this cycle's figures (Go: gcPaceScavenger). */
+void scavenger_pace(struct heap *h, uint64_t heap_goal, uint64_t last_heap_goal,
+                    int64_t memory_limit);
+/* Returns up to nbytes of free pages to the OS now; bytes returned. */
+size_t scavenge_now(struct heap *h, size_t nbytes);
+/* Bytes that should be given back to reach the goals. */
+uint64_t scavenge_excess(struct heap *h);
+
+#endif

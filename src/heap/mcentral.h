@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/*
+ * mcentral: the spans of one span class that no thread caches (Go: mcentral.go).
+ * Four lock-free sets: partial and full, each swept and unswept; which of the two
+ * is the swept one follows from the heap's sweepgen, so that a collection turns
+ * every swept set into an unswept one by adding 2. See mcentral.c.
+ */
+#ifndef MGC_HEAP_MCENTRAL_H
+#define MGC_HEAP_MCENTRAL_H
+
+#include "heap/mspan.h"
+#include "heap/spanset.h"
+
+struct heap;
+struct mcache;
+
+struct MGC_CACHE_ALIGNED mcentral {
+  struct spanclass spanclass; /* (c) */
+  struct spanset partial[2];
+  struct spanset full[2];
+};
+
+static inline struct spanset *mcentral_partial_swept(struct mcentral *c,
+                                                     uint32_t sweepgen) {
+  return &c->partial[sweepgen / 2 % 2];
+}
+static inline struct spanset *mcentral_partial_unswept(struct mcentral *c,
+                                                       uint32_t sweepgen) {
+  return &c->partial[1 - sweepgen / 2 % 2];
+}
+static inline struct spanset *mcentral_full_swept(struct mcentral *c,
+                                                  uint32_t sweepgen) {
+  return &c->full[sweepgen / 2 % 2];
+}
+static inline struct spanset *mcentral_full_unswept(struct mcentral *c,
+                                                    uint32_t sweepgen) {
+  return &c->full[1 - sweepgen / 2 % 2];
+}
+
+void mcentral_init(struct mcentral *c, struct spanclass spc,
+                   struct spanset_pool *pool);
+/* A swept span with at least one free slot, owned by the caller (sweepgen h+3),
+ * or NULL when memory is exhausted. May sweep (at most 100 spans) and grow the
+ * heap. mc: the caller's cache (its page cache is used), may be NULL. */
+struct mspan *mcentral_cache_span(struct heap *h, struct spanclass spc,
+                                  struct mcache *mc);
+/* Gives a cached span back, filed by how full it is. */
+void mcentral_uncache_span(struct heap *h, struct mspan *s);
+/* Files a span that was just swept (sweepgen == h) by its disposition. */
+void mcentral_file_swept(struct heap *h, struct mspan *s);
+
+#endif

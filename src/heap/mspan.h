@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+/*
+ * mspan: a run of pages that holds slots of one size (Go: mspan in mheap.go).
+ *
+ * State of a slot is two bits beside the span, never in the slot:
+ *
+ *   alloc  the slot is an object, or part of some thread's current run
+ *   mark   the collector reached the object in this cycle
+ *
+ * Both bits of 64 slots lie side by side (struct mspan_bits), so that marking,
+ * which must ask "is it an object" and "is it marked", touches one cache line.
+ *
+ *   I1  mark is a subset of alloc at every sweep (else: zombie)
+ *   I2  base is page aligned; limit == base + nelems * elemsize
+ *   I3  bits past nelems are 0
+ *   I4  spans[] of every page of an in-use span points to it; page_in_use is set
+ *       for its first page only
+ *   I5  a cached span's sweepgen is heap sweepgen + 3, and one cache holds it
+ *   I6  bits points to inline_bits exactly when nelems <= 64
+ *
+ * sweepgen, against the heap's h (which grows by 2 at each collection, stopped):
+ *   h-2  needs sweeping      h-1  being swept
+ *   h    swept, ready        h+3  swept and cached
+ *
+ * Lock key: (c) const while in use  (o) thread that caches it, or whoever owns it
+ * by sweepgen h-1  (a) atomic  (h) heap lock  (s) stopped world
+ */
+#ifndef MGC_HEAP_MSPAN_H
+#define MGC_HEAP_MSPAN_H
+
+#include "base/atomic.h"
+#include "base/lock.h"
+#include "heap/sizeclass.h"
+
+struct mgc_type;
+struct special;
+
+enum mspan_state {
+  MSPAN_DEAD = 0, /* the struct is free or being set up */
+  MSPAN_INUSE,    /* objects of the collector */
+  MSPAN_MANUAL,   /* pages used by the library itself */
+};
+
+struct mspan_bits {
+  struct atomic_u64 alloc;
+  struct atomic_u64 mark;
+};
+
+struct mspan {
+  /* What marking and freeing read: one cache line. */
+  uintptr_t base;            /* (c) first byte */
+  uintptr_t limit;           /* (c) end of the last slot */
+  size_t elemsize;           /* (c) slot size; large: npages * page size */
+  struct mspan_bits *bits;   /* (c) (nelems + 63) / 64 pairs */
+  uint32_t divmul;           /* (c) 0 for large spans */
+  uint16_t nelems;           /* (c) number of slots, 1 for large */
+  struct spanclass spanclass; /* (c) */
+  struct atomic_u8 state;    /* (a) enum mspan_state; release by mheap_alloc */
+  /* Small spans: every slot's bitmap is this type's mask, or NULL: mixed. Large
+   * scan spans: the object's (element) type; published with release. */
+  struct atomic_ptr masktype; /* (a) const struct mgc_type * */
+  struct atomic_u32 sweepgen; /* (a) see above; release by sweep/uncache */
+  uint16_t freeindex;         /* (o) no free slot below, as far as runs go */
+  uint8_t needzero;           /* (o) free slots may hold old contents */
+  struct atomic_u8 has_marks; /* (a) page_marks is set already this cycle */
+  size_t npages;              /* (c) */
+
+  struct mspan_bits inline_bits; /* used when nelems <= 64 */
+  uint32_t alloc_count;          /* (o) alloc bits set when last filed */
+  uint32_t bits_class;           /* (c) log2 of out-of-line bit pairs */
+  size_t req_size;               /* (c) large: bytes asked for */
+  struct mutex special_lock;     /* rank spanspecial */
+  struct special *specials;      /* guarded by special_lock, by offset */
+  struct mspan *next;            /* (h) free list / manual list link */
+};
+
+static inline bool mspan_noscan(const struct mspan *s) {
+  return spanclass_noscan(s->spanclass);
+}
+static inline size_t mspan_nwords(const struct mspan *s) {
+  return (s->nelems + 63u) / 64u;
+}
+/* The slot that holds p; base <= p < limit. */
+static inline unsigned mspan_index(const struct mspan *s, uintptr_t p) {
+  return (unsigned)(((p - s->base) * (uint64_t)s->divmul) >> 32);
+}
+static inline uintptr_t mspan_slot(const struct mspan *s, unsigned i) {
+  return s->base + (uintptr_t)i * s->elemsize;
+}
+static inline bool mspan_is_alloc(const struct mspan *s, unsigned i) {
+  return (atomic_u64_load_relaxed(&s->bits[i / 64].alloc) >> (i % 64)) & 1;
+}
+static inline bool mspan_is_marked(const struct mspan *s, unsigned i) {
+  return (atomic_u64_load_relaxed(&s->bits[i / 64].mark) >> (i % 64)) & 1;
+}
+/* Sets the mark bit; false when it was set already. Relaxed: the stop that ends
+ * marking orders it with sweeping. */
+static inline bool mspan_set_mark(struct mspan *s, unsigned i) {
+  uint64_t bit = 1ull << (i % 64);
+  struct atomic_u64 *w = &s->bits[i / 64].mark;
+  if (atomic_u64_load_relaxed(w) & bit) return false;
+  return !(atomic_u64_fetch_or_relaxed(w, bit) & bit);
+}
+
+/* Claims the next stretch of free slots at or after freeindex, at most max_slots
+ * of them, sets their alloc bits and moves freeindex past it.
+ * Returns: false when the span has none left. Threads: the span's owner; other
+ * threads may free and re-claim single slots meanwhile (mspan_claim_slot). */
+bool mspan_next_run(struct mspan *s, unsigned max_slots, unsigned *first,
+                    unsigned *n);
+/* Gives back slots [first, first + n) that a run did not use. */
+void mspan_return_slots(struct mspan *s, unsigned first, unsigned n);
+/* Claims slot i if it is free (explicitly freed earlier). Any thread. */
+bool mspan_claim_slot(struct mspan *s, unsigned i);
+/* Clears slot i's alloc bit; false when it was clear: a double free. Any thread;
+ * the span must be swept. */
+bool mspan_free_slot(struct mspan *s, unsigned i);
+unsigned mspan_count_alloc(const struct mspan *s);
+unsigned mspan_count_mark(const struct mspan *s);
+/* Fatal when I1-I6 do not hold (I4 and I5 are checked by mheap_verify). */
+void mspan_verify(const struct mspan *s);
+
+#endif
