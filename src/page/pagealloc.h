@@ -22,15 +22,16 @@
 #include "page/scavindex.h"
 
 #define PALLOC_LEVELS 5u
-#define PALLOC_LEVEL_BITS 3u /* 8 entries of a level under each of the one above */
-#define PALLOC_L2_BITS 13u   /* chunks in a block of the chunk table, at most */
+#define PALLOC_LEVEL_BITS                                                      \
+  3u /* 8 entries of a level under each of the one above */
+#define PALLOC_L2_BITS 13u /* chunks in a block of the chunk table, at most */
 
 struct pagealloc {
   /* Lock key: (c) const after init; all else under *lock. */
-  struct mutex *lock; /* (c) set by the owner after init; may be NULL */
-  struct vm *vm;      /* (c) */
-  struct memstat *sys; /* (c) bytes of metadata mapped */
-  struct persistent *meta; /* (c) */
+  struct mutex *lock;       /* (c) set by the owner after init; may be NULL */
+  struct vm *vm;            /* (c) */
+  struct memstat *sys;      /* (c) bytes of metadata mapped */
+  struct persistent *meta;  /* (c) */
   struct addrwindow window; /* (c) */
 
   struct pallocsum *summary[PALLOC_LEVELS]; /* (c) the radix tree, top first */

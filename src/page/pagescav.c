@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Giving physical memory of free pages back (Go: mgcscavenge.go, the mechanism).
+ *
+ * The pages are allocated while the system call runs, so that the heap's lock
+ * can be let go and nobody else is handed memory that is about to be zeroed.
+ * When to do this, and how much, is decided above: see scavpace.h.
+ */
+#include "page/pagetree.h"
+
+/* Pages of a physical page: 1 where it is not bigger than ours. */
+static unsigned min_pages(const struct vm *vm) {
+  size_t n = vm->page_size >> MGC_PAGE_SHIFT;
+  return n > 1 ? (unsigned)n : 1;
+}
+
+/* Pages of a huge page, or 0 where keeping them whole is of no use. */
+static unsigned huge_pages(const struct vm *vm) {
+  size_t huge = vm->hugepage_size;
+  if (huge <= MGC_PAGE_SIZE || huge <= vm->page_size) return 0;
+  return huge <= PALLOC_CHUNK_BYTES ? (unsigned)(huge >> MGC_PAGE_SHIFT) : 0;
+}
+
+static void free_scavenged(struct pagealloc *p, size_t rel, unsigned npages) {
+  struct chunkidx ci = {rel_chunk(rel)};
+  struct pallocdata *d = chunk_data(p, ci.v);
+  pallocdata_free_range(d, rel_page(rel), npages);
+  pallocbits_set_range(&d->scavenged, rel_page(rel), npages);
+  scavindex_free_scavenged(&p->scav, ci, npages);
+  if (rel_addr(p, rel) < p->search_addr) p->search_addr = rel_addr(p, rel);
+  pagetree_update(p, rel, npages, PAGERUN_FREE);
+}
+
+/* The lock may be NULL, which the compiler's analysis cannot follow. */
+static MGC_NO_ANALYSIS size_t
+scavenge_chunk(struct pagealloc *p, struct chunkidx ci, size_t nbytes,
+               const struct scavenge_policy *policy) {
+  size_t want = div_round_up(nbytes, MGC_PAGE_SIZE);
+  if (want > PALLOC_CHUNK_PAGES) want = PALLOC_CHUNK_PAGES;
+  struct scavrun run = pallocdata_scavenge_candidate(
+      chunk_data(p, ci.v), min_pages(p->vm), (unsigned)want, huge_pages(p->vm));
+  if (run.npages == 0) {
+    scavindex_set_empty(&p->scav, ci);
+    return 0;
+  }
+  size_t rel = (ci.v << PALLOC_CHUNK_LOG_PAGES) + run.start;
+  size_t bytes = (size_t)run.npages << MGC_PAGE_SHIFT;
+  pagealloc_take(p, rel, run.npages);
+
+  if (p->lock) mutex_unlock(p->lock);
+  p->vm->ops->unused(p->vm, (void *)rel_addr(p, rel), bytes);
+  if (p->lock) mutex_lock(p->lock);
+
+  free_scavenged(p, rel, run.npages);
+  if (policy->released) policy->released(policy->arg, bytes);
+  return bytes;
+}
+
+size_t pagealloc_scavenge(struct pagealloc *p, size_t nbytes,
+                          const struct scavenge_policy *policy) {
+  if (p->lock) assert_lock_held(p->lock);
+  size_t released = 0;
+  while (released < nbytes) {
+    struct chunkidx ci;
+    if (policy->should_stop && policy->should_stop(policy->arg)) break;
+    if (!scavindex_find(&p->scav, &p->in_use, p->window.base, policy->force,
+                        &ci))
+      break;
+    released += scavenge_chunk(p, ci, nbytes - released, policy);
+  }
+  return released;
+}
+
+void pagealloc_scavenge_next_gen(struct pagealloc *p) {
+  if (p->lock) assert_lock_held(p->lock);
+  scavindex_next_gen(&p->scav);
+}
