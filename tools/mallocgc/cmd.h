@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/* The subcommands of `mallocgc`, one file cmd_<name>.c or <name>.c for each. */
+#ifndef MGC_MALLOCGC_CMD_H
+#define MGC_MALLOCGC_CMD_H
+
+/* What the command and each of its subcommands end with. */
+enum cmd_status {
+  CMD_OK = 0,
+  CMD_FAILED = 1, /* it did not work; the reason is on stderr */
+  CMD_USAGE = 2   /* the command line is wrong */
+};
+
+/* A subcommand: argv[0] is "mallocgc <name>", for messages; the rest is its own
+ * command line. Returns an enum cmd_status. */
+typedef int cmd_fn(int argc, char **argv);
+
+cmd_fn cmd_types;
+cmd_fn cmd_demo;
+
+/* Writes "mallocgc: <message>" and a newline to stderr. */
+__attribute__((format(printf, 1, 2))) void cmd_error(const char *format, ...);
+
+#endif
