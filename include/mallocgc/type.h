@@ -39,7 +39,6 @@
 #ifndef MGC_TYPE_H
 #define MGC_TYPE_H
 
-#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -209,12 +208,13 @@ extern struct mgc_moduledata mgc_module_local
     __attribute__((weak, visibility("hidden")));
 
 /** One use of a type by name: the cache of its lookup. The first 16 bytes are
- * read by the allocation fast path. Written by mgc_typeslot_resolve only, `type`
- * last, with release. */
+ * read by the allocation fast path and written by the allocator, `match` last,
+ * with release; `type` is written by mgc_typeslot_resolve, with release. */
 struct mgc_typeslot {
-  const struct mgc_type *type; /* NULL until resolved */
-  uint32_t run_offset;         /* of the thread cache's run for this type */
-  uint32_t elemsize;           /* slot size of its class; 0: no fast path */
+  const struct mgc_type *match; /* what mgc_run.type must be; NULL: not set up */
+  uint32_t run_offset;          /* of the thread cache's run for this type */
+  uint32_t elemsize;            /* slot size of its class */
+  const struct mgc_type *type;  /* NULL until resolved */
   const char *name;            /* const from here on: as written */
   size_t size;
   uint32_t align;
@@ -223,7 +223,7 @@ struct mgc_typeslot {
 };
 
 #define MGC_TYPESLOT_INIT(T)                                                   \
-  { 0, 0, 0, #T, sizeof(T), (uint32_t) _Alignof(T), 0, &mgc_module_local }
+  { 0, 0, 0, 0, #T, sizeof(T), (uint32_t) _Alignof(T), 0, &mgc_module_local }
 
 /**
  * Resolves a slot by name. A type of the slot's own module is used as it is, a
