@@ -26,10 +26,10 @@ static struct lfnode *unpack(uint64_t head) {
 }
 
 void lfstack_push(struct lfstack *s, struct lfnode *node) {
+  mgc_check(unpack(pack(node, 0)) == node, "lfstack: node %p cannot be packed",
+            (void *)node);
   node->pushcnt++;
   uint64_t new = pack(node, node->pushcnt);
-  mgc_check(unpack(new) == node, "lfstack: node %p cannot be packed",
-            (void *)node);
   uint64_t old = atomic_u64_load_relaxed(&s->head);
   do {
     atomic_u64_store_relaxed(&node->next, old);
