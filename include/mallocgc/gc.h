@@ -71,14 +71,13 @@ void mgc_free_os_memory(void);
 bool mgc_add_roots(void *lo, void *hi);
 
 /**
- * Takes back what one mgc_add_roots with the same bounds gave.
+ * Takes back every range that mgc_add_roots gave and that lies inside [lo, hi).
  *
  * Units:   addresses.
- * Returns: true; false when there is no such range.
- * Errors:  false only.
+ * Errors:  none; nothing happens when there is no such range.
  * Threads: any.
  */
-bool mgc_remove_roots(void *lo, void *hi);
+void mgc_remove_roots(void *lo, void *hi);
 
 /**
  * Keeps the object that p points into alive until as many mgc_unpin: a root

@@ -20,6 +20,7 @@
 
 #include "base/atomic.h"
 #include "base/compiler.h"
+#include "base/fixalloc.h"
 #include "base/lock.h"
 #include "heap/mcache.h"
 
@@ -63,6 +64,10 @@ extern struct thread_registry thread_registry; /* of the default heap */
 
 extern _Thread_local struct thread *thread_self
     __attribute__((tls_model("initial-exec")));
+
+/* Prepares the registry for the default heap; false when the system has no
+ * thread key left. At initialisation, once. */
+bool thread_registry_init(struct heap *h);
 
 /* The calling thread's record, attached if need be; NULL when the heap cannot be
  * initialised or metadata is exhausted. Any thread; not inside the allocator. */

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Explicit free (Go: freegc, here for every kind of object) and realloc.
+ *
+ * A free clears the slot's alloc bit; the bit is what tells a second free. The
+ * slot is then remembered in the thread's reuse list of its class, which refills
+ * look at first; an entry is only a hint, since another thread that caches the
+ * span may claim the slot through the bits. A span nobody caches is filed as
+ * partial, so that slots beyond the list are found again without a collection.
+ * Large objects give their pages back at once.
+ *
+ * heap_live goes down by what is freed: a program that frees what it can
+ * collects less often.
+ */
+#include "alloc/free.h"
+#include "base/fatal.h"
+#include "os/thread_linux.h"
+#include <string.h>
+
+bool object_find(const struct heap *h, uintptr_t p, struct object_ref *out) {
+  struct mspan *s = span_of_heap(&h->arenas, p);
+  if (!s) return false;
+  out->span = s;
+  out->index = s->divmul ? mspan_index(s, p) : 0;
+  out->base = mspan_slot(s, out->index);
+  return mspan_is_alloc(s, out->index);
+}
+
+static MGC_COLD MGC_NORETURN void free_invalid(const void *p,
+                                               const struct object_ref *o,
+                                               const char *why) {
+  if (!o->span) fatal_user("invalid free", "ptr=%p (%s)", p, why);
+  fatal_user("invalid free",
+             "ptr=%p (%s) span=0x%lx elemsize=%zu index=%u object=0x%lx", p,
+             why, (unsigned long)o->span->base, o->span->elemsize, o->index,
+             (unsigned long)o->base);
+}
+
+static MGC_COLD MGC_NORETURN void free_double(const void *p,
+                                              const struct mspan *s,
+                                              unsigned index) {
+  fatal_user("double free", "ptr=%p span=0x%lx elemsize=%zu index=%u", p,
+             (unsigned long)s->base, s->elemsize, index);
+}
+
+static bool is_tiny_block(const struct heap *h, const struct mspan *s) {
+  return h->opt.tiny && s->spanclass.v == TINY_SPAN_CLASS.v;
+}
+
+/* Finds p's slot and checks that p is its first byte. */
+static void find_for_free(const struct heap *h, const void *p,
+                          struct object_ref *o) {
+  *o = (struct object_ref){0};
+  bool live = object_find(h, (uintptr_t)p, o);
+  if (!o->span) free_invalid(p, o, "not in the heap");
+  if (is_tiny_block(h, o->span)) return;
+  if (o->base != (uintptr_t)p) free_invalid(p, o, "inside an object");
+  if (!live) free_double(p, o->span, o->index);
+}
+
+static void free_large(struct thread *t, struct mspan *s, const void *p) {
+  struct heap *h = t->heap;
+  size_t bytes = s->elemsize;
+  if (!mspan_free_slot(s, 0)) free_double(p, s, 0);
+  t->cache->counts.large_nfree++;
+  t->cache->counts.large_free_bytes += bytes;
+  atomic_u64_fetch_sub_relaxed(&h->heap_live, bytes);
+  mheap_free(h, s);
+}
+
+static void free_small(struct thread *t, struct mspan *s, unsigned index,
+                       void *p) {
+  struct heap *h = t->heap;
+  struct mcache *c = t->cache;
+  if (h->opt.clobber_free) memset(p, 0xdb, s->elemsize);
+  if (!mspan_free_slot(s, index)) free_double(p, s, index);
+  c->counts.nfree[spanclass_size(s->spanclass)]++;
+  c->live_debt -= (int64_t)s->elemsize;
+  mcache_push_reuse(h, c, s, (uintptr_t)p);
+}
+
+void object_free(struct thread *t, void *p) {
+  if (!p || p == zerobase) return;
+  struct heap *h = t->heap;
+  struct object_ref o;
+  find_for_free(h, p, &o);
+  if (is_tiny_block(h, o.span)) return;
+  thread_enter(t);
+  sweep_ensure(h, o.span);
+  if (spanclass_size(o.span->spanclass) == 0)
+    free_large(t, o.span, p);
+  else
+    free_small(t, o.span, o.index, p);
+  thread_leave(t);
+}
+
+/* What a new object in place of the one in s is scanned by. */
+static const struct mgc_type *type_for_copy(const struct mspan *s) {
+  if (mspan_noscan(s)) return NULL;
+  const struct mgc_type *type = atomic_ptr_load_acquire(&s->masktype);
+  return type ? type : &mgc_type_conservative;
+}
+
+/* Whether size bytes are served well by the slot that p has: it fits, and takes
+ * more than half of it. */
+static bool realloc_fits(const struct mspan *s, size_t size) {
+  return size <= s->elemsize && (size > s->elemsize / 2 || s->elemsize <= 16);
+}
+
+static bool realloc_in_place(struct thread *t, struct mspan *s, size_t size) {
+  if (spanclass_size(s->spanclass) != 0 || size <= s->elemsize) return false;
+  struct heap *h = t->heap;
+  size_t before = s->elemsize;
+  thread_enter(t);
+  bool done = mheap_try_extend(h, s, size);
+  if (done) t->cache->counts.large_alloc_bytes += s->elemsize - before;
+  thread_leave(t);
+  return done;
+}
+
+void *object_realloc(struct thread *t, void *p, size_t size) {
+  struct heap *h = t->heap;
+  struct object_ref o;
+  if (p == zerobase) return mallocgc(size, &mgc_type_conservative, 16, true);
+  find_for_free(h, p, &o);
+  struct mspan *s = o.span;
+  if (is_tiny_block(h, s)) {
+    /* How much of the block belongs to p is not known: to its end. */
+    size_t old = (size_t)(o.base + s->elemsize - (uintptr_t)p);
+    char *q = mallocgc(size, NULL, alloc_natural_align(size), false);
+    if (q) memcpy(q, p, old < size ? old : size);
+    return q;
+  }
+  if (realloc_fits(s, size) || realloc_in_place(t, s, size)) return p;
+  size_t old = s->elemsize;
+  const struct mgc_type *type = type_for_copy(s);
+  /* The type's own alignment may be more than its size implies. */
+  size_t align = type && type->align > 16 ? type->align : 16;
+  char *q = mallocgc(size, type, size < align ? 8 : align, type != NULL);
+  if (!q) return NULL;
+  memcpy(q, p, old < size ? old : size);
+  object_free(t, p);
+  return q;
+}
