@@ -32,11 +32,11 @@
  * declared in many translation units of a module; each declaration adds a
  * descriptor, and equal ones count as one.
  */
-#ifndef MGC_DECLARE_H
-#define MGC_DECLARE_H
+#ifndef MALLOCGC_DECLARE_H
+#define MALLOCGC_DECLARE_H
 
-#include "mallocgc/pp.h"
-#include "mallocgc/type.h"
+#include <mallocgc/pp.h>
+#include <mallocgc/type.h>
 
 /* clang-format off */
 

@@ -6,8 +6,8 @@
  * again. Written as chains because they expand in one pass: the rescanning trick
  * costs tens of milliseconds for each declared type.
  */
-#ifndef MGC_PP_H
-#define MGC_PP_H
+#ifndef MALLOCGC_PP_H
+#define MALLOCGC_PP_H
 
 /* clang-format off */
 #define MGC_PP_CAT(a, b) MGC_PP_CAT_(a, b)

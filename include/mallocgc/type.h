@@ -36,8 +36,8 @@
  * words the kind carries MGC_KIND_GCPROG and gcdata points to a struct
  * mgc_gcprog: the field records, with repeat counts, are the program.
  */
-#ifndef MGC_TYPE_H
-#define MGC_TYPE_H
+#ifndef MALLOCGC_TYPE_H
+#define MALLOCGC_TYPE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -130,10 +130,10 @@ enum mgc_fieldflag { MGC_FIELD_POINTER = 1, MGC_FIELD_EACH = 2 };
  * then its members. The POINTER and EACH records of a type are its pointer
  * program. */
 struct mgc_field {
-  int32_t name;   /* place-relative, to the name record; 0: none */
-  uint8_t kind;   /* enum mgc_kind, 0 when not known */
-  uint8_t flags;  /* enum mgc_fieldflag */
-  uint16_t nsub;  /* records that follow and belong to this one */
+  int32_t name;    /* place-relative, to the name record; 0: none */
+  uint8_t kind;    /* enum mgc_kind, 0 when not known */
+  uint8_t flags;   /* enum mgc_fieldflag */
+  uint16_t nsub;   /* records that follow and belong to this one */
   uint64_t offset; /* bytes from the start of the struct or element */
   uint64_t size;   /* bytes of the whole field */
   uint64_t stride; /* bytes from element to element when EACH, else 0 */
@@ -207,18 +207,19 @@ struct mgc_moduledata {
 extern struct mgc_moduledata mgc_module_local
     __attribute__((weak, visibility("hidden")));
 
-/** One use of a type by name: the cache of its lookup. The first 16 bytes are
- * read by the allocation fast path and written by the allocator, `match` last,
- * with release; `type` is written by mgc_typeslot_resolve, with release. */
+/** One use of a type by name: the cache of its lookup, and of what allocation
+ * needs to know about it. Programs do not look inside. */
 struct mgc_typeslot {
-  const struct mgc_type *match; /* what mgc_run.type must be; NULL: not set up */
-  uint32_t run_offset;          /* of the thread cache's run for this type */
-  uint32_t elemsize;            /* slot size of its class */
-  const struct mgc_type *type;  /* NULL until resolved */
+  /* The first 16 bytes are for the inlined allocation, see mallocgc/alloc.h:
+   * written by the allocator, match last, with release. */
+  const struct mgc_type *match; /* NULL: take the slow path */
+  uint32_t run_offset;
+  uint32_t elemsize;
+  const struct mgc_type *type; /* NULL until resolved; written with release */
   const char *name;            /* const from here on: as written */
   size_t size;
   uint32_t align;
-  uint32_t flags;
+  uint32_t flags;                /* 0 */
   struct mgc_moduledata *module; /* of the use; NULL: it declares no types */
 };
 

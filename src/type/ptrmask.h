@@ -14,6 +14,20 @@
  * mask for an object of 128 KiB. Above, the program is asked each time. */
 #define TYPE_MASK_MAX_WORDS (16u * 1024)
 
+/* The number of 64-bit words of t's mask. */
+static inline size_t type_mask_words(const struct mgc_type *t) {
+  return div_round_up(t->ptrdata, 64 * PTR_BYTES);
+}
+
+static inline const struct mgc_gcprog *type_prog(const struct mgc_type *t) {
+  return (const struct mgc_gcprog *)(const void *)t->gcdata;
+}
+static inline const struct mgc_field *
+type_prog_fields(const struct mgc_gcprog *prog) {
+  return (const struct mgc_field *)(const void *)((const char *)&prog->fields +
+                                                  prog->fields);
+}
+
 /* Bits of words [64 i, 64 i + 64) of one value of t; zero past ptrdata. */
 uint64_t type_mask_word_slow(const struct mgc_type *t, size_t i);
 
