@@ -29,7 +29,8 @@ static const struct command commands[] = {
 static const char doc[] =
     "A typed, garbage-collected heap for C: its demonstration and its tools.\v"
     "Commands:\n"
-    "  demo [FILE.json ...]   load JSON documents into the heap, edit and drop\n"
+    "  demo [FILE.json ...]   load JSON documents into the heap, edit and "
+    "drop\n"
     "                         them for many rounds, and report\n"
     "  types PROGRAM          the type descriptors in a program or shared\n"
     "                         library, each with its layout drawn\n"
