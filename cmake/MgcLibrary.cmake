@@ -48,8 +48,11 @@ endif()
 
 set(mgc_objects "")
 foreach(layer IN LISTS MGC_LAYERS)
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${layer}/*.c
-       ${PROJECT_SOURCE_DIR}/src/${layer}/*.S)
+  set(dir ${PROJECT_SOURCE_DIR}/src/${layer})
+  file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.c ${dir}/*.S)
+  if(layer STREQUAL "face") # one folder for each face; this library's is native
+    file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.c ${dir}/native/*.c)
+  endif()
   if(sources)
     add_library(mgc_${layer} OBJECT ${sources})
     target_link_libraries(mgc_${layer} PRIVATE mgc_library_flags)
