@@ -57,16 +57,6 @@ function(mgc_set_test_properties name)
     TIMEOUT ${MGC_TEST_TIMEOUT})
 endfunction()
 
-# What a test links for its macros. Under ThreadSanitizer Criterion itself cannot
-# run; tests/support/tsan/criterion/criterion.h says why and stands in.
-add_library(mgc_criterion INTERFACE)
-if(MGC_SANITIZE STREQUAL "thread")
-  target_include_directories(mgc_criterion BEFORE INTERFACE
-    ${PROJECT_SOURCE_DIR}/tests/support/tsan)
-elseif(CRITERION_FOUND)
-  target_link_libraries(mgc_criterion INTERFACE PkgConfig::CRITERION)
-endif()
-
 # mgc_add_unit_tests(LABELS FILE...): Criterion tests against all the symbols.
 function(mgc_add_unit_tests labels)
   if(NOT CRITERION_FOUND AND NOT MGC_SANITIZE STREQUAL "thread")
