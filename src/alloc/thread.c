@@ -56,8 +56,20 @@ static void registry_unlink(struct thread *t) {
   atomic_u32_fetch_sub_relaxed(&r->count, 1);
 }
 
+/* The lock of the registry for a thread that is on it. A stop holds that lock
+ * while it waits for this thread, whose signals may be blocked or delayed: so it
+ * must not sleep here without looking. */
+static void registry_lock_attached(struct thread *t) MGC_NO_ANALYSIS {
+  while (!mutex_trylock(&thread_registry.lock)) {
+    if (atomic_u32_load_relaxed(&t->stop_pending))
+      thread_registry.stop_self(t);
+    thread_yield();
+  }
+}
+
 /* Under the registry lock, so that no stop is going on. */
-static struct thread *attach_locked(struct heap *h, uintptr_t stack_hi) {
+static struct thread *attach_locked(struct heap *h, uintptr_t stack_lo,
+                                    uintptr_t stack_hi) {
   struct thread *t = fixalloc_alloc(&thread_registry.alloc);
   if (!t) return NULL;
   struct mcache *c = mcache_new(h);
@@ -67,6 +79,7 @@ static struct thread *attach_locked(struct heap *h, uintptr_t stack_hi) {
   }
   *t = (struct thread){.cache = c,
                        .heap = h,
+                       .stack_lo = stack_lo,
                        .stack_hi = stack_hi,
                        .thread_pointer = arch_thread_pointer(),
                        .tid = thread_id(),
@@ -85,7 +98,7 @@ MGC_COLD struct thread *thread_get_slow(void) {
   int saved_errno = errno;
   if (!thread_stack_bounds(&lo, &hi)) return NULL;
   mutex_lock(&thread_registry.lock);
-  struct thread *t = attach_locked(h, hi);
+  struct thread *t = attach_locked(h, lo, hi);
   mutex_unlock(&thread_registry.lock);
   /* The value only has to be non-NULL for the destructor to be called. */
   if (t) (void)pthread_setspecific(detach_key, t);
@@ -96,7 +109,7 @@ MGC_COLD struct thread *thread_get_slow(void) {
 void thread_detach(void) {
   struct thread *t = thread_self;
   if (!t) return;
-  mutex_lock(&thread_registry.lock);
+  registry_lock_attached(t);
   if (thread_registry.on_detach) thread_registry.on_detach(t);
   registry_unlink(t);
   mgc_tls = &empty_cache;

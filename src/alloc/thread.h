@@ -31,20 +31,31 @@ enum thread_state {
   THREAD_BLOCKED_HELD, /* a stop found it blocked; leaving the region waits */
 };
 
+/* Words of the stack below a blocking region that are kept: the frames of the
+ * library's functions that began it, with the registers they saved. Frames are
+ * larger under a sanitizer. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define THREAD_SPILL_WORDS 256
+#else
+#define THREAD_SPILL_WORDS 48
+#endif
+
 struct thread {
   struct mcache *cache;          /* (o) */
   struct atomic_u32 in_alloc;    /* (o) nesting; its own handler reads it */
-  struct atomic_u32 stop_pending; /* (a) its own handler sets it */
+  struct atomic_u32 stop_pending; /* (a) a stop waits for this thread */
   struct atomic_u32 state;       /* (a) enum thread_state */
   struct atomic_u32 stop_epoch;  /* (a) last stop acknowledged; release */
   struct atomic_uptr sp;         /* (a) when stopped or blocked: scan from here */
-  uintptr_t stack_hi;            /* (t) end of the stack */
+  uintptr_t stack_lo, stack_hi;  /* (t) bounds of the stack */
   uintptr_t thread_pointer;      /* (t) for thread-local storage */
   int32_t tid;                   /* (t) kernel thread id */
   uint32_t blocking_depth;       /* (o) */
   bool is_main;                  /* (t) */
   struct heap *heap;             /* (t) */
   struct thread *next, *prev;    /* (t) */
+  uint32_t nspilled;             /* (o), or read in a stopped world */
+  uintptr_t spilled[THREAD_SPILL_WORDS]; /* the same: see gc_blocking_begin */
 };
 
 struct thread_registry {
@@ -80,11 +91,15 @@ static MGC_ALWAYS_INLINE struct thread *thread_get(void) {
  * allocation attaches it again. */
 void thread_detach(void);
 
-/* Between enter and leave a stop signal only sets stop_pending. Nests. The signal
- * fences keep the compiler, not another processor, in order: the reader is a
- * handler on this thread. */
+/* Between enter and leave the stop signal's handler does nothing, and the thread
+ * stops at leave. Nests. A thread that is already asked to stop does not enter:
+ * fork waits at this gate, and a tool that delays signals is served by it. The
+ * signal fences keep the compiler, not another processor, in order: the reader
+ * is a handler on this thread. */
 static MGC_ALWAYS_INLINE void thread_enter(struct thread *t) {
   uint32_t n = atomic_u32_load_relaxed(&t->in_alloc);
+  while (n == 0 && unlikely(atomic_u32_load_relaxed(&t->stop_pending)))
+    thread_registry.stop_self(t);
   atomic_u32_store_relaxed(&t->in_alloc, n + 1);
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
