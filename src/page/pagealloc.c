@@ -51,8 +51,8 @@
  *   I5  every chunk in use has its bitmaps, and its summaries and scavenge index
  *       entry are mapped
  *   I6  the scavenge index counts the allocated pages of each chunk
- *   I7  a chunk with a free page that has physical memory is known to the
- *       forced scavenger (has_free, below search_force)
+ *   I7  a chunk with a physical page's worth of free pages that have physical
+ *       memory is known to the forced scavenger (has_free, search_force)
  *
  * Not here: what runs are used for (heap/), when memory is given back
  * (scavpace.h, heap/), and touching the memory itself.

@@ -8,8 +8,7 @@
  */
 #include "page/pagetree.h"
 
-/* Pages of a physical page: 1 where it is not bigger than ours. */
-static unsigned min_pages(const struct vm *vm) {
+unsigned pagescav_min_pages(const struct vm *vm) {
   size_t n = vm->page_size >> MGC_PAGE_SHIFT;
   return n > 1 ? (unsigned)n : 1;
 }
@@ -35,10 +34,11 @@ static void free_scavenged(struct pagealloc *p, size_t rel, unsigned npages) {
 static MGC_NO_ANALYSIS size_t
 scavenge_chunk(struct pagealloc *p, struct chunkidx ci, size_t nbytes,
                const struct scavenge_policy *policy) {
-  size_t want = div_round_up(nbytes, MGC_PAGE_SIZE);
-  if (want > PALLOC_CHUNK_PAGES) want = PALLOC_CHUNK_PAGES;
+  size_t want = PALLOC_CHUNK_PAGES;
+  if (nbytes < PALLOC_CHUNK_BYTES) want = pages_for(nbytes);
   struct scavrun run = pallocdata_scavenge_candidate(
-      chunk_data(p, ci.v), min_pages(p->vm), (unsigned)want, huge_pages(p->vm));
+      chunk_data(p, ci.v), pagescav_min_pages(p->vm), (unsigned)want,
+      huge_pages(p->vm));
   if (run.npages == 0) {
     scavindex_set_empty(&p->scav, ci);
     return 0;

@@ -68,4 +68,8 @@ size_t pagealloc_take(struct pagealloc *p, size_t rel, size_t npages);
 /* Sets search_addr to the first managed address at or after page rel. */
 void pagealloc_set_search(struct pagealloc *p, size_t rel);
 
+/* Pages of a physical page: 1 where it is not bigger than ours. Free pages go
+ * back to the OS in aligned groups of so many. */
+unsigned pagescav_min_pages(const struct vm *vm);
+
 #endif

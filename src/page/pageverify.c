@@ -9,13 +9,11 @@ static void verify_chunk(const struct pagealloc *p, size_t ci) {
   const struct pallocdata *d = chunk_data(p, ci);
   struct scavchunk sc = p->scav.chunks[ci];
   struct pallocsum sum = pallocbits_summarize(&d->alloc);
-  bool backed_free = false;
   for (unsigned k = 0; k < PALLOCBITS_WORDS; k++) {
     if (d->alloc.w[k] & d->scavenged.w[k])
       verify_fail("pagealloc I2", "chunk=%zu word=%u alloc=%llx scavenged=%llx",
                   ci, k, (unsigned long long)d->alloc.w[k],
                   (unsigned long long)d->scavenged.w[k]);
-    if (~(d->alloc.w[k] | d->scavenged.w[k])) backed_free = true;
   }
   if (p->summary[PALLOC_LEAF][ci].v != sum.v)
     verify_fail("pagealloc I1", "level=4 chunk=%zu summary=%llx want=%llx", ci,
@@ -25,7 +23,9 @@ static void verify_chunk(const struct pagealloc *p, size_t ci) {
   if (sc.in_use != used)
     verify_fail("pagealloc I6", "chunk=%zu in_use=%u allocated=%u", ci,
                 (unsigned)sc.in_use, used);
-  if (backed_free && !(sc.has_free && ci < p->scav.search_force))
+  struct scavrun left =
+      pallocdata_scavenge_candidate(d, pagescav_min_pages(p->vm), 1, 0);
+  if (left.npages > 0 && !(sc.has_free && ci < p->scav.search_force))
     verify_fail("pagealloc I7", "chunk=%zu has_free=%u search_force=%zu", ci,
                 (unsigned)sc.has_free, p->scav.search_force);
 }

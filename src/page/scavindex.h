@@ -9,9 +9,9 @@
  *
  *   I1  in_use is the number of allocated pages of the chunk, page caches'
  *       pages included
- *   I2  a chunk that holds a free and unscavenged page has its free flag set
- *       and lies below search_force; and below search_bg or free_hwm unless
- *       the background search has refused it in this generation
+ *   I2  a chunk that has something to give back has has_free set and lies
+ *       below search_force; and below search_bg or free_hwm, unless the
+ *       background search has refused it in this generation
  */
 #ifndef MGC_PAGE_SCAVINDEX_H
 #define MGC_PAGE_SCAVINDEX_H
