@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# bash completion for mallocgc
+_mallocgc() {
+  local cur=${COMP_WORDS[COMP_CWORD]} command='' word
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case $word in -*) ;; *) command=$word; break ;; esac
+  done
+  case $command in
+    '') COMPREPLY=($(compgen -W 'demo types --help --version' -- "$cur")) ;;
+    types)
+      case $cur in
+        -*) COMPREPLY=($(compgen -W '--json --all --type --help' -- "$cur")) ;;
+        *) COMPREPLY=($(compgen -f -- "$cur")) ;;
+      esac ;;
+    demo)
+      case $cur in
+        -*) COMPREPLY=($(compgen -W '--help' -- "$cur")) ;;
+        *) COMPREPLY=($(compgen -f -X '!*.json' -- "$cur")
+                      $(compgen -d -- "$cur")) ;;
+      esac ;;
+  esac
+}
+complete -o filenames -F _mallocgc mallocgc
