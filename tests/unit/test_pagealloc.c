@@ -283,6 +283,31 @@ Test(pagealloc, alloc_40_gib_in_one_run) {
   pagefix_destroy(&f);
 }
 
+/* search_addr is a hint, so only its position shows whether searches begin where
+ * they should. */
+Test(pagealloc, search_addr_follows_the_first_free_page) {
+  struct pagefix f;
+  pagefix_init(&f, WINDOW_ALL);
+  pagefix_grow(&f, BASE, 4);
+  pagefix_grow(&f, BASE + 0x5000, 1);
+  cr_expect_eq(alloc(&f, 3), CHUNK(BASE));
+  cr_expect_eq(f.p.search_addr, PAGE(BASE, 3));
+  cr_expect_eq(alloc(&f, 512 * 4 - 4), PAGE(BASE, 3));
+  cr_expect_eq(f.p.search_addr, PAGE(BASE, 2047));
+  cr_expect_eq(alloc(&f, 2), CHUNK(BASE + 0x5000), "passes a free page by");
+  cr_expect_eq(f.p.search_addr, PAGE(BASE, 2047));
+  cr_expect_eq(alloc(&f, 1), PAGE(BASE, 2047));
+  cr_expect_eq(f.p.search_addr, CHUNK(BASE + 0x5000), "the next in use");
+  pagealloc_free(&f.p, PAGE(BASE, 700), 600);
+  cr_expect_eq(f.p.search_addr, PAGE(BASE, 700));
+  /* From a full chunk up the tree and down again, past what is full. */
+  f.p.search_addr = CHUNK(BASE);
+  cr_expect_eq(alloc(&f, 5), PAGE(BASE, 700));
+  cr_expect_eq(f.p.search_addr, PAGE(BASE, 705));
+  pagealloc_verify(&f.p);
+  pagefix_destroy(&f);
+}
+
 /* ---- aligned, extend ---- */
 
 Test(pagealloc, alloc_aligned_takes_the_first_that_fits) {

@@ -110,6 +110,22 @@ Test(pallocbits, summarize_every_single_free_run_equals_slow) {
   }
 }
 
+/* Two runs, the second inside a word: the shortcuts for runs in a word. */
+Test(pallocbits, summarize_two_runs_equals_slow) {
+  for (unsigned n = 1; n <= 66; n++) {
+    for (unsigned m = 1; m <= 66; m++) {
+      struct pallocbits b;
+      memset(&b, 0xff, sizeof(b));
+      pallocbits_clear_range(&b, 1, n);
+      pallocbits_clear_range(&b, 193, m);
+      check_summary(&b);
+      pallocbits_set_range(&b, 193, m);
+      pallocbits_clear_range(&b, 256 - m, m);
+      check_summary(&b);
+    }
+  }
+}
+
 Test(pallocbits, summarize_random_equals_slow) {
   struct rng r = rng_seed();
   for (int round = 0; round < 20000; round++) {

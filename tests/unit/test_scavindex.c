@@ -77,6 +77,21 @@ Test(scavindex, background_find_waits_for_the_next_generation) {
   cr_expect_eq(index_find(&f, false), 70u);
 }
 
+Test(scavindex, background_find_stays_below_its_hint) {
+  struct index_fix f;
+  index_init(&f);
+  index_free(&f, 20, 400);
+  index_free(&f, 90, 400);
+  scavindex_next_gen(&f.s);
+  cr_expect_eq(index_find(&f, false), 90u);
+  scavindex_set_empty(&f.s, (struct chunkidx){90});
+  cr_expect_eq(index_find(&f, false), 20u);
+  index_free(&f, 90, 10);
+  cr_expect_eq(index_find(&f, false), 20u, "90 waits for the next generation");
+  scavindex_next_gen(&f.s);
+  cr_expect_eq(index_find(&f, false), 90u);
+}
+
 Test(scavindex, background_find_skips_dense_chunks) {
   struct index_fix f;
   index_init(&f);

@@ -200,6 +200,30 @@ Test(scavpace, picontrol_fuzz_never_gives_nan_or_leaves_the_bounds) {
   }
 }
 
+/* A plant that cannot follow winds the integral up; the reset term must let the
+ * output leave its bound soon after the error changes its sign. */
+Test(scavpace, picontrol_does_not_wind_up) {
+  struct picontrol c = {.kp = 1, .ti = 10, .tt = 5, .min = 0, .max = 1};
+  bool ok;
+  double out = 0;
+  for (int i = 0; i < 1000; i++) out = picontrol_next(&c, 0, 1, 1, &ok);
+  cr_expect_eq(out, 1.0);
+  int steps = 0;
+  while (out > 0.5 && steps < 1000) {
+    out = picontrol_next(&c, 1.5, 1, 1, &ok);
+    steps++;
+  }
+  cr_expect_leq(steps, 10, "%d steps", steps);
+}
+
+Test(scavpace, picontrol_proportional_and_integral_parts) {
+  struct picontrol c = {.kp = 2, .ti = 4, .tt = 1, .min = -100, .max = 100};
+  bool ok;
+  cr_expect_eq(picontrol_next(&c, 1, 4, 2, &ok), 6.0); /* kp * 3 */
+  cr_expect_eq(c.err_integral, 3.0);                   /* kp * 2 / 4 * 3 */
+  cr_expect_eq(picontrol_next(&c, 1, 4, 2, &ok), 9.0);
+}
+
 /* ---- goals ---- */
 
 Test(scavpace, gc_goal_is_ten_percent_over_the_scaled_heap) {
