@@ -11,6 +11,7 @@
 #include "base/fixalloc.h"
 #include "heap/arena.h"
 #include "heap/hooks.h"
+#include "heap/mcache.h"
 #include "heap/mcentral.h"
 #include "os/vmsource.h"
 #include "page/pagealloc.h"
@@ -18,28 +19,28 @@
 /* Run-time options that the heap and the layers above read; alloc/options.c
  * fills them from MALLOCGC_OPTIONS. All (c). */
 struct heap_options {
-  bool tiny;            /* tiny allocator; default on */
-  bool verify;          /* run verifiers at each phase change */
-  bool checkmark;       /* re-mark and compare after each mark */
-  bool clobber_free;    /* fill freed slots with 0xdb */
-  bool scavenge;        /* background scavenger; default on */
+  bool tiny;             /* tiny allocator; default on */
+  bool verify;           /* run verifiers at each phase change */
+  bool checkmark;        /* re-mark and compare after each mark */
+  bool clobber_free;     /* fill freed slots with 0xdb */
+  bool scavenge;         /* background scavenger; default on */
   bool background_sweep; /* default on */
-  bool tiny_arenas;     /* grow by one chunk at a time, arenas far apart */
-  uint32_t gc_every;    /* collect at every nth run acquisition; 0: off */
-  uint64_t fail_vm;     /* fail the nth VM call; 0: off */
+  bool tiny_arenas;      /* grow by one chunk at a time, arenas far apart */
+  uint32_t gc_every;     /* collect at every nth run acquisition; 0: off */
+  uint64_t fail_vm;      /* fail the nth VM call; 0: off */
   bool fail_vm_forever;
   uint32_t mark_workers; /* 0: number of processors */
   uint32_t window_log2;  /* address window; 0: chosen at init */
   bool trace_gc, trace_scavenge, trace_init;
 };
 
-struct heap_stats { /* all (a) relaxed: statistics and pacing inputs */
-  struct memstat heap_sys;      /* arena bytes mapped (Prepared or Ready) */
-  struct memstat arena_meta;    /* heap_arena structs and the arena map */
-  struct memstat page_meta;     /* summaries, chunks */
-  struct memstat span_meta;     /* mspans and their bits */
-  struct memstat cache_meta;    /* mcaches */
-  struct memstat gc_meta;       /* work buffers, checkmarks */
+struct heap_stats {          /* all (a) relaxed: statistics and pacing inputs */
+  struct memstat heap_sys;   /* arena bytes mapped (Prepared or Ready) */
+  struct memstat arena_meta; /* heap_arena structs and the arena map */
+  struct memstat page_meta;  /* summaries, chunks */
+  struct memstat span_meta;  /* mspans and their bits */
+  struct memstat cache_meta; /* mcaches */
+  struct memstat gc_meta;    /* work buffers, checkmarks */
   struct memstat other_meta;
   struct memstat heap_inuse;    /* bytes in in-use spans */
   struct memstat heap_released; /* bytes returned to the OS */
@@ -65,31 +66,44 @@ struct heap {
 
   MGC_CACHE_ALIGNED struct mutex lock; /* rank mheap */
   struct pagealloc pages;              /* (h) */
-  struct fixalloc span_alloc;          /* (h) struct mspan */
-  struct fixalloc cache_alloc;         /* (h) struct mcache */
-  struct fixalloc bits_alloc[5];       /* (h) 2,4,8,16 bit pairs ([1]..[4]) */
-  struct fixalloc special_alloc;       /* (h) */
-  uintptr_t cur_arena, cur_arena_end;  /* (h) reserved, not yet given to pages */
-  uintptr_t next_hint;                 /* (h) where to reserve next */
-  struct heap_arena **all_arenas;      /* (h) in order of creation */
-  size_t narenas, all_arenas_cap;      /* (h) */
-  uint64_t last_heap_inuse;            /* (s) heap_inuse at the last mark end */
+  struct fixalloc span_alloc;          /* (h) struct mspan, new ones */
+  struct list
+      span_free[MSPAN_BITS_CLASSES]; /* (h) dead ones, with their bits */
+  struct fixalloc cache_alloc;       /* (h) struct mcache */
+  struct fixalloc reuse_alloc;       /* (h) struct mcache_reuse */
+  struct fixalloc
+      bits_alloc[MSPAN_BITS_CLASSES]; /* (h) 2^i bit pairs; [0] unused */
+  struct fixalloc special_alloc;      /* (h) left to the owner of specials */
+  /* (h) Large spans, and small ones that no set had room for: swept and unswept
+   * by sweepgen, like the sets of mcentral. */
+  struct list listed[2];
+  uintptr_t cur_arena, cur_arena_end; /* (h) reserved, not yet given to pages */
+  uintptr_t next_hint;                /* (h) where to reserve next */
+  unsigned hints_tried;               /* (h) standard hints used up */
+  bool
+      one_region; /* (c) small window: all address space was reserved at init */
+  struct heap_arena **all_arenas; /* (h) in order of creation */
+  size_t narenas, all_arenas_cap; /* (h) */
+  uint64_t last_heap_inuse;       /* (s) heap_inuse at the last mark end */
+  /* (a) Retained and mapped bytes to come down to; UINT64_MAX: no goal. */
+  struct atomic_u64 scav_percent_goal, scav_limit_goal;
 
   struct mcentral central[NUM_SPAN_CLASSES];
   struct spanset_pool spanset_pool;
-  struct atomic_u32 sweep_active;  /* (a) sweepers at work now */
-  struct atomic_bool sweep_done;   /* (a) no unswept span is left */
-  struct atomic_u32 sweep_cursor;  /* (a) central class the sweeper is at */
-  struct atomic_u64 reclaim_index; /* (a) next page to reclaim, in units of 512 */
+  struct atomic_u32 sweep_active; /* (a) sweepers at work now */
+  struct atomic_bool sweep_done;  /* (a) no unswept span is left */
+  struct atomic_u32 sweep_cursor; /* (a) central set the sweeper is at */
+  struct atomic_u64
+      reclaim_index; /* (a) next page to reclaim, in units of 512 */
   struct atomic_u64 reclaim_credit; /* (a) pages */
 
-  struct vm *vm;               /* (c) */
+  struct vm *vm;                /* (c) */
   struct vm_source meta_source; /* (c) */
-  struct persistent meta;      /* own lock */
-  struct heap_options opt;     /* (c) */
-  struct heap_hooks hooks;     /* (c) */
+  struct persistent meta;       /* own lock */
+  struct heap_options opt;      /* (c) */
+  struct heap_hooks hooks;      /* (c) */
   struct heap_stats stats;
-  void *gc;                    /* (c) struct gc of the gc layer */
+  void *gc; /* (c) struct gc of the gc layer */
 };
 
 struct heap_config {
@@ -106,10 +120,16 @@ enum heap_init_status {
   HEAP_INIT_METADATA,
 };
 
+/* Under an address-space limit the heap takes one region of half of what is left,
+ * and no less than this: a collected heap that, with its metadata, the program's
+ * libraries and stacks (8 MiB each), has less is of no use. */
+#define HEAP_MIN_REGION ((uintptr_t)512 << 20)
+
 /* Sets up *h (zeroed memory) and takes the address space for its tables (Go:
  * mallocinit, mheap.init). Chooses the window: 48 bits when address space is
  * unlimited; under a limit a small window whose tables fit in a fraction of it.
- * On failure *detail (if not NULL) gets one line of text with the facts. */
+ * On failure *detail (if not NULL) gets one line of text with the facts. The
+ * hooks and h->gc are the caller's to set. */
 enum heap_init_status heap_init(struct heap *h, const struct heap_config *cfg,
                                 char *detail, size_t detail_size);
 
@@ -121,12 +141,16 @@ enum heap_init_status heap_init(struct heap *h, const struct heap_config *cfg,
 struct mspan *mheap_alloc(struct heap *h, size_t npages, struct spanclass spc,
                           struct mcache *mc);
 /* A large object of size bytes (class 0), aligned to align (a power of two; page
- * or less: page). Adds to heap_live. Not zeroed: see span->needzero. */
+ * or less: page). Adds to heap_live; counting it is the caller's. Not zeroed: see
+ * span->needzero. NULL when memory is exhausted or size is absurd. */
 struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
                                 bool noscan, struct mcache *mc);
-/* Gives an in-use span's pages back. No objects in it may be alive. */
+/* Gives an in-use span's pages back. No objects in it may be alive. The span is
+ * swept (sweep_ensure) or the caller is sweeping it; small spans only from there.
+ * heap_live and the counts of frees are the caller's. */
 void mheap_free(struct heap *h, struct mspan *s);
-/* Tries to lengthen (in place) a large span to hold new_size bytes. */
+/* Tries to lengthen (in place) a large span to hold new_size bytes. The pages
+ * added are zero when the span may hold pointers. Adds to heap_live. */
 bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size);
 /* Visits every in-use span. World stopped, or caller accepts a moving picture:
  * spans seen are in use at the time they are read. */
@@ -138,7 +162,7 @@ void mheap_verify(struct heap *h);
 
 /* --- sweeping: sweep.c (mechanism; who sweeps when is above) --- */
 
-enum span_disposition { SPAN_FREED, SPAN_PARTIAL, SPAN_FULL, SPAN_NOT_OURS };
+enum span_disposition { SPAN_FREED, SPAN_PARTIAL, SPAN_FULL };
 
 /* Claims s for sweeping (sweepgen h-2 -> h-1); false: somebody else did. */
 bool sweep_try_claim(struct heap *h, struct mspan *s);
@@ -149,9 +173,10 @@ enum span_disposition sweep_span(struct heap *h, struct mspan *s,
 /* Sweeps and files one unswept span of any class; the number of pages swept, or
  * SIZE_MAX when there is nothing left. Any thread inside the allocator. */
 size_t sweep_one(struct heap *h);
-/* Sweeps everything that is left. */
+/* Sweeps everything that is left, and waits for those who sweep now. */
 void sweep_all(struct heap *h);
-/* Makes sure s is swept in this cycle (before alloc bits are changed). */
+/* Makes sure s is swept in this cycle (before alloc bits are changed). A small
+ * span stays in use even when it turns out to be empty. */
 void sweep_ensure(struct heap *h, struct mspan *s);
 /* Frees dead spans until npages have been found (Go: mheap.reclaim). */
 void sweep_reclaim(struct heap *h, size_t npages);
@@ -163,8 +188,11 @@ void sweep_start_cycle(struct heap *h);
 /* Sets the goals from this cycle's figures (Go: gcPaceScavenger). */
 void scavenger_pace(struct heap *h, uint64_t heap_goal, uint64_t last_heap_goal,
                     int64_t memory_limit);
-/* Returns up to nbytes of free pages to the OS now; bytes returned. */
+/* Returns up to nbytes of free pages to the OS now; bytes returned. Any page. */
 size_t scavenge_now(struct heap *h, size_t nbytes);
+/* The same for the background scavenger: leaves dense chunks alone, whose pages
+ * will be wanted again soon and lie in huge pages. */
+size_t scavenge_background(struct heap *h, size_t nbytes);
 /* Bytes that should be given back to reach the goals. */
 uint64_t scavenge_excess(struct heap *h);
 

@@ -33,17 +33,18 @@ struct mcache_counts {
 };
 
 struct mcache {
-  struct mgc_cache pub; /* must be first: mgc_tls points here */
+  struct mgc_cache pub;                 /* must be first: mgc_tls points here */
   struct mspan *span[NUM_SPAN_CLASSES]; /* (o) NULL: none cached */
   /* Tiny allocator: the current 16-byte block. Its fast path is interruptible,
    * so these are relaxed atomics. */
-  struct atomic_uptr tiny;       /* (o) block, or 0 */
-  struct atomic_uptr tinyoffset; /* (o) first free byte in it */
-  struct pagecache pages;        /* (o) */
-  struct mcache_counts counts;   /* (o) */
+  struct atomic_uptr tiny;                      /* (o) block, or 0 */
+  struct atomic_uptr tinyoffset;                /* (o) first free byte in it */
+  struct pagecache pages;                       /* (o) */
+  struct mcache_counts counts;                  /* (o) */
   struct mcache_reuse *reuse[NUM_SPAN_CLASSES]; /* (o) on demand */
-  int64_t live_debt;   /* (o) heap_live bytes not yet added */
-  struct heap *heap;   /* (c) */
+  struct list stock[MSPAN_BITS_CLASSES]; /* (o) dead mspans, for mheap_alloc */
+  int64_t live_debt;                     /* (o) heap_live bytes not yet added */
+  struct heap *heap;                     /* (c) */
 };
 
 /* A new cache with no spans, or NULL when metadata is exhausted. Any thread. */
@@ -58,6 +59,19 @@ void mcache_delete(struct heap *h, struct mcache *c);
  * tests the trigger). Owner, inside the allocator. */
 struct mspan *mcache_refill(struct heap *h, struct mcache *c,
                             struct spanclass spc, const struct mgc_type *type);
+/* Remembers slot, of in-use span s, whose alloc bit the caller has just cleared,
+ * so that this thread takes it again first. False when the list is full or
+ * there is no memory for one. Owner, inside the allocator. */
+bool mcache_push_reuse(struct heap *h, struct mcache *c, struct mspan *s,
+                       uintptr_t slot);
+/* Frees slot i of small span s explicitly: sweeps s if need be, clears the alloc
+ * bit, counts, takes it off heap_live, and sees to it that the slot is found
+ * again (the reuse list, or else s is filed as partial). Returns false, and does
+ * nothing, when the slot is free already. Owner, inside the allocator. */
+bool mcache_free_slot(struct heap *h, struct mcache *c, struct mspan *s,
+                      unsigned i);
+/* Adds live_debt to heap_live now. Owner, or a stopped world. */
+void mcache_settle_live(struct heap *h, struct mcache *c);
 /* Gives up the run, tiny block, cached spans, reuse lists: afterwards alloc bits
  * say exactly which slots are objects. Owner inside the allocator, or stopped
  * world (collection start). */

@@ -46,7 +46,10 @@ struct mspan *mcentral_cache_span(struct heap *h, struct spanclass spc,
                                   struct mcache *mc);
 /* Gives a cached span back, filed by how full it is. */
 void mcentral_uncache_span(struct heap *h, struct mspan *s);
-/* Files a span that was just swept (sweepgen == h) by its disposition. */
+/* Files a small span that was just swept (sweepgen == h) by how full it is. */
 void mcentral_file_swept(struct heap *h, struct mspan *s);
+/* Slots of s, swept, were freed explicitly: if s lies in the full set, files it
+ * in the partial set as well (see mcentral.c). */
+void mcentral_note_free(struct heap *h, struct mspan *s);
 
 #endif

@@ -29,6 +29,7 @@
 #define MGC_HEAP_MSPAN_H
 
 #include "base/atomic.h"
+#include "base/list.h"
 #include "base/lock.h"
 #include "heap/sizeclass.h"
 
@@ -41,21 +42,31 @@ enum mspan_state {
   MSPAN_MANUAL,   /* pages used by the library itself */
 };
 
+/* Bits of mspan.filed_full. */
+#define MSPAN_FILED_FULL 1u  /* in no partial set: a freed slot is to tell */
+#define MSPAN_FILED_ENTRY 2u /* the full set has an entry for the span */
+
 struct mspan_bits {
   struct atomic_u64 alloc;
   struct atomic_u64 mark;
 };
 
+/* A struct mspan is made with room for 2^bits_class bit pairs (class 0: the
+ * inline one) and keeps it for ever, so that a stale reader finds bits there. */
+#define MSPAN_BITS_CLASSES 5u
+
 struct mspan {
   /* What marking and freeing read: one cache line. */
-  uintptr_t base;            /* (c) first byte */
-  uintptr_t limit;           /* (c) end of the last slot */
-  size_t elemsize;           /* (c) slot size; large: npages * page size */
-  struct mspan_bits *bits;   /* (c) (nelems + 63) / 64 pairs */
-  uint32_t divmul;           /* (c) 0 for large spans */
-  uint16_t nelems;           /* (c) number of slots, 1 for large */
+  /* Read through stale pointers too (span_of_heap), so set and read there with
+   * atomic accesses; plain reads by whoever knows that the span lives. */
+  uintptr_t base;             /* (c) first byte */
+  uintptr_t limit;            /* (c) end of the last slot */
+  size_t elemsize;            /* (c) slot size; large: npages * page size */
+  struct mspan_bits *bits;    /* (c) (nelems + 63) / 64 pairs */
+  uint32_t divmul;            /* (c) 0 for large spans */
+  uint16_t nelems;            /* (c) number of slots, 1 for large */
   struct spanclass spanclass; /* (c) */
-  struct atomic_u8 state;    /* (a) enum mspan_state; release by mheap_alloc */
+  struct atomic_u8 state;     /* (a) enum mspan_state; release by mheap_alloc */
   /* Small spans: every slot's bitmap is this type's mask, or NULL: mixed. Large
    * scan spans: the object's (element) type; published with release. */
   struct atomic_ptr masktype; /* (a) const struct mgc_type * */
@@ -67,11 +78,16 @@ struct mspan {
 
   struct mspan_bits inline_bits; /* used when nelems <= 64 */
   uint32_t alloc_count;          /* (o) alloc bits set when last filed */
-  uint32_t bits_class;           /* (c) log2 of out-of-line bit pairs */
-  size_t req_size;               /* (c) large: bytes asked for */
-  struct mutex special_lock;     /* rank spanspecial */
-  struct special *specials;      /* guarded by special_lock, by offset */
-  struct mspan *next;            /* (h) free list / manual list link */
+  uint8_t bits_class;            /* (c) for ever: see MSPAN_BITS_CLASSES */
+  /* (o) No slot was handed out since the pages or a sweep gave an empty span:
+   * the first run may write the bitmap of the whole span. */
+  uint8_t untouched;
+  struct atomic_u8 dirty; /* (a) slots were freed explicitly since a sweep */
+  struct atomic_u8 filed_full; /* (a) MSPAN_FILED_*; see mcentral.c */
+  size_t req_size;             /* (c) large: bytes asked for */
+  struct mutex special_lock;   /* rank spanspecial */
+  struct special *specials;    /* guarded by special_lock, by offset */
+  struct list link; /* (h) large spans, free structs; (o) a cache's stock */
 };
 
 static inline bool mspan_noscan(const struct mspan *s) {
@@ -108,15 +124,24 @@ static inline bool mspan_set_mark(struct mspan *s, unsigned i) {
  * threads may free and re-claim single slots meanwhile (mspan_claim_slot). */
 bool mspan_next_run(struct mspan *s, unsigned max_slots, unsigned *first,
                     unsigned *n);
-/* Gives back slots [first, first + n) that a run did not use. */
+/* Gives back slots [first, first + n) that a run did not use, and moves freeindex
+ * back when they are the last ones taken. The owner. */
 void mspan_return_slots(struct mspan *s, unsigned first, unsigned n);
 /* Claims slot i if it is free (explicitly freed earlier). Any thread. */
 bool mspan_claim_slot(struct mspan *s, unsigned i);
 /* Clears slot i's alloc bit; false when it was clear: a double free. Any thread;
- * the span must be swept. */
+ * the span must be swept. The slot's contents count as old (needzero). */
 bool mspan_free_slot(struct mspan *s, unsigned i);
 unsigned mspan_count_alloc(const struct mspan *s);
 unsigned mspan_count_mark(const struct mspan *s);
+/* Sets the fields of a dead span for nelems slots of elemsize bytes at base, all
+ * free. s->bits_class must have room. The caller publishes sweepgen and state. */
+void mspan_init(struct mspan *s, uintptr_t base, size_t npages,
+                struct spanclass spc, size_t elemsize, uint32_t divmul);
+/* The bits class that nelems slots need. */
+static inline unsigned mspan_bits_class(size_t nelems) {
+  return nelems <= 64 ? 0 : bit_length64((nelems - 1) / 64);
+}
 /* Fatal when I1-I6 do not hold (I4 and I5 are checked by mheap_verify). */
 void mspan_verify(const struct mspan *s);
 

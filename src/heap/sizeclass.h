@@ -43,16 +43,14 @@ extern const struct sizeclass_table sizeclasses_malloc; /* sizeclass.c */
 static inline struct spanclass spanclass_make(unsigned sizeclass, bool noscan) {
   return (struct spanclass){(uint8_t)(sizeclass << 1 | (noscan ? 1 : 0))};
 }
-static inline unsigned spanclass_size(struct spanclass c) {
-  return c.v >> 1;
-}
+static inline unsigned spanclass_size(struct spanclass c) { return c.v >> 1; }
 static inline bool spanclass_noscan(struct spanclass c) {
   return (c.v & 1) != 0;
 }
 
 /* The class of a request of size bytes, 0 < size <= MAX_SMALL_SIZE. */
-static MGC_ALWAYS_INLINE unsigned
-sizeclass_of(const struct sizeclass_table *t, size_t size) {
+static MGC_ALWAYS_INLINE unsigned sizeclass_of(const struct sizeclass_table *t,
+                                               size_t size) {
   if (likely(size <= SMALL_SIZE_MAX - 8))
     return t->of_size8[(size + SMALL_SIZE_DIV - 1) / SMALL_SIZE_DIV];
   return t->of_size128[(size - SMALL_SIZE_MAX + LARGE_SIZE_DIV - 1) /

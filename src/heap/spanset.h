@@ -23,23 +23,28 @@ struct spanset_pool {
 };
 
 struct spanset {
-  struct mutex spine_lock;       /* rank spanset: growing the spine */
-  struct atomic_ptr spine;       /* (a) array of atomic_ptr to blocks */
-  struct atomic_uptr spine_len;  /* (a) published with release */
-  uintptr_t spine_cap;           /* guarded by spine_lock */
-  struct atomic_u64 index;       /* (a) head << 32 | tail */
-  struct spanset_pool *pool;     /* (c) */
+  struct mutex spine_lock;      /* rank spanset: growing the spine */
+  struct atomic_ptr spine;      /* (a) array of atomic_ptr to blocks */
+  struct atomic_uptr spine_len; /* (a) published with release */
+  uintptr_t spine_cap;          /* guarded by spine_lock */
+  struct atomic_u64 index;      /* (a) head << 32 | tail */
+  struct spanset_pool *pool;    /* (c) */
 };
 
 void spanset_init(struct spanset *b, struct spanset_pool *pool);
 /* Adds s. Any thread. Returns false when metadata memory is exhausted, the set
  * unchanged. */
 bool spanset_push(struct spanset *b, struct mspan *s);
-/* Takes some span, or NULL when the set is empty. Any thread. */
+/* Takes some span, or NULL when the set is empty or the next span's push is not
+ * finished yet. Any thread. */
 struct mspan *spanset_pop(struct spanset *b);
 /* Number of spans, exact when nobody else is pushing or popping. */
 size_t spanset_len(const struct spanset *b);
-/* Empties the bookkeeping of an empty set; no concurrent use. */
+/* Empties the bookkeeping of an empty set; no concurrent use. Needed once in
+ * less than 2^32 pushes. */
 void spanset_reset(struct spanset *b);
+/* Visits every span in the set; no concurrent use. For verifiers. */
+void spanset_visit(struct spanset *b, void (*visit)(struct mspan *s, void *arg),
+                   void *arg);
 
 #endif
