@@ -33,6 +33,8 @@ def guards(path):
     last = os.path.basename(folder).upper()
     if path.startswith("src/"):
         return {f"MGC_{last}_{stem}_H"}
+    if path == "include/mallocgc.h":
+        return {"MALLOCGC_H"}
     return {f"MALLOCGC_{stem}_H", f"MGC_{stem}_H", f"MGC_{last}_{stem}_H"}
 
 
