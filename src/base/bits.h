@@ -21,12 +21,8 @@ static inline unsigned popcount64(uint64_t x) {
   return (unsigned)__builtin_popcountll(x);
 }
 /* The number of bits needed to write x: 0 for 0, 1 for 1, 64 at the most. */
-static inline unsigned bit_length64(uint64_t x) {
-  return 64 - clz64(x);
-}
-static inline bool is_pow2(uint64_t x) {
-  return x != 0 && (x & (x - 1)) == 0;
-}
+static inline unsigned bit_length64(uint64_t x) { return 64 - clz64(x); }
+static inline bool is_pow2(uint64_t x) { return x != 0 && (x & (x - 1)) == 0; }
 /* The n low bits set; n is 0 to 64. */
 static inline uint64_t low_mask64(unsigned n) {
   return n >= 64 ? ~0ull : (1ull << n) - 1;

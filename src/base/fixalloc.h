@@ -14,17 +14,17 @@
 #define FIXALLOC_CHUNK 16384
 
 struct fixalloc {
-  size_t size;                          /* (c) */
-  void (*first)(void *arg, void *p);    /* (c) called once for each object */
-  void *arg;                            /* (c) */
-  struct persistent *source;            /* (c) */
-  struct fixalloc_link *list;           /* free objects */
+  size_t size;                       /* (c) */
+  void (*first)(void *arg, void *p); /* (c) called once for each object */
+  void *arg;                         /* (c) */
+  struct persistent *source;         /* (c) */
+  struct fixalloc_link *list;        /* free objects */
   uintptr_t chunk;
-  uint32_t nchunk; /* bytes left in chunk */
-  uint32_t nalloc; /* (c) bytes of a new chunk, a multiple of size */
-  size_t inuse;    /* bytes handed out now */
+  uint32_t nchunk;      /* bytes left in chunk */
+  uint32_t nalloc;      /* (c) bytes of a new chunk, a multiple of size */
+  size_t inuse;         /* bytes handed out now */
   struct memstat *stat; /* (c) */
-  bool zero;       /* zero objects that are used again; may be cleared */
+  bool zero;            /* zero objects that are used again; may be cleared */
 };
 
 /* size: at least a pointer, at most FIXALLOC_CHUNK. first may be NULL. */

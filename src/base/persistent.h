@@ -8,7 +8,7 @@
 #include "base/memsource.h"
 
 struct persistent {
-  struct mutex lock; /* rank persistent */
+  struct mutex lock;     /* rank persistent */
   struct memsource *src; /* (c) */
   char *chunk;           /* guarded by lock */
   size_t left;           /* guarded by lock */

@@ -40,7 +40,7 @@ Test(fixalloc, first_is_called_once_for_each_object) {
   struct world w;
   void *p[3];
   world_init(&w, 32, 0);
-  for (int i = 0; i < 3; i++) {
+  for (unsigned i = 0; i < 3; i++) {
     p[i] = fixalloc_alloc(&w.fix);
     cr_assert_eq(w.nfirst, i + 1);
     cr_assert_eq(w.last_first, p[i]);
