@@ -3,6 +3,8 @@
 #include "page/pagetree.h"
 #include "support/pagefix.h"
 #include "support/rng.h"
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 
@@ -90,6 +92,17 @@ Test(scavindex, background_find_stays_below_its_hint) {
   cr_expect_eq(index_find(&f, false), 20u, "90 waits for the next generation");
   scavindex_next_gen(&f.s);
   cr_expect_eq(index_find(&f, false), 90u);
+}
+
+Test(scavindex, a_generation_without_frees_searches_nothing_again) {
+  struct index_fix f;
+  index_init(&f);
+  index_free(&f, 90, 10);
+  scavindex_next_gen(&f.s);
+  cr_expect_eq(index_find(&f, false), NONE, "dense");
+  cr_expect_eq(f.s.search_bg, 0u);
+  scavindex_next_gen(&f.s);
+  cr_expect_eq(f.s.search_bg, 0u);
 }
 
 Test(scavindex, background_find_skips_dense_chunks) {
@@ -362,4 +375,88 @@ Test(scavenge, background_random_leaves_only_dense_chunks) {
     }
   }
   pagefix_destroy(&f);
+}
+
+/* ---- threads ---- */
+
+struct crowd {
+  struct pagefix f;
+  struct atomic_bool done;
+};
+
+/* Two scavengers call it at once: pagefix's own counts are not atomic. */
+static struct atomic_u64 crowd_calls;
+
+static void crowd_unused(struct vm *vm, void *at, size_t n) {
+  (void)vm;
+  (void)at;
+  (void)n;
+  atomic_u64_fetch_add_relaxed(&crowd_calls, 1);
+}
+
+/* Allocates and frees runs, some through a cache, as threads of a heap do. */
+static void *crowd_mutator(void *arg) {
+  struct crowd *c = arg;
+  struct rng r = rng_from((uintptr_t)&r);
+  struct pagecache cache = {0, 0, 0};
+  uintptr_t held[64] = {0}, scav;
+  size_t len[64];
+  for (int op = 0; op < 8000; op++) {
+    size_t k = rng_below(&r, 64), n = 1 + rng_below(&r, 12);
+    uintptr_t fast = held[k] ? 0 : pagecache_alloc(&cache, n, &scav);
+    mutex_lock(&heap_lock);
+    if (held[k]) {
+      pagealloc_free(&c->f.p, held[k], len[k]);
+      held[k] = 0;
+    } else {
+      if (!fast && pagecache_empty(&cache))
+        cache = pagealloc_alloc_to_cache(&c->f.p);
+      held[k] = fast ? fast : pagealloc_alloc(&c->f.p, n, &scav);
+      len[k] = n;
+    }
+    mutex_unlock(&heap_lock);
+  }
+  mutex_lock(&heap_lock);
+  for (size_t k = 0; k < 64; k++)
+    if (held[k]) pagealloc_free(&c->f.p, held[k], len[k]);
+  pagecache_flush(&cache, &c->f.p);
+  mutex_unlock(&heap_lock);
+  return NULL;
+}
+
+static void *crowd_scavenger(void *arg) {
+  struct crowd *c = arg;
+  struct scavenge_policy policy = {.force = true};
+  /* acquire: pairs with the release in the test below */
+  for (bool last = false; !last;) {
+    last = atomic_bool_load_acquire(&c->done);
+    mutex_lock(&heap_lock);
+    pagealloc_scavenge(&c->f.p, 1u << 20, &policy);
+    pagealloc_scavenge_next_gen(&c->f.p);
+    mutex_unlock(&heap_lock);
+    sched_yield();
+  }
+  return NULL;
+}
+
+Test(scavenge, threads_allocate_while_two_scavenge) {
+  static struct crowd c;
+  pthread_t mutator[3], scavenger[2];
+  uintptr_t scav;
+  scav_init(&c.f, 3);
+  c.f.ops.unused = crowd_unused;
+  c.f.p.lock = &heap_lock;
+  for (int i = 0; i < 3; i++)
+    pthread_create(&mutator[i], NULL, crowd_mutator, &c);
+  for (int i = 0; i < 2; i++)
+    pthread_create(&scavenger[i], NULL, crowd_scavenger, &c);
+  for (int i = 0; i < 3; i++) pthread_join(mutator[i], NULL);
+  atomic_bool_store_release(&c.done, true);
+  for (int i = 0; i < 2; i++) pthread_join(scavenger[i], NULL);
+  mutex_lock(&heap_lock);
+  pagealloc_verify(&c.f.p);
+  cr_expect_gt(atomic_u64_load_relaxed(&crowd_calls), 0u);
+  cr_expect_eq(pagealloc_alloc(&c.f.p, 3 * 512, &scav), CHUNK(BASE));
+  mutex_unlock(&heap_lock);
+  pagefix_destroy(&c.f);
 }
