@@ -35,8 +35,10 @@ STAGES = [
     ("tsan", "ThreadSanitizer", ["-LE", TEXT + "|^long$"], ""),
 ]
 
-SYNTHESIS = re.compile(r"Tested: (\d+) \| Passing: (\d+) \| "
-                       r"Failing: (\d+) \| Crashing: (\d+)")
+# The last line of Criterion, and of its stand-in (tests/support/tsan).
+SYNTHESIS = re.compile(r"Tested: \d+ \| Passing: (\d+) \| "
+                       r"Failing: (\d+) \| Crashing: (\d+)"
+                       r"|^passed (\d+), failed (\d+), skipped", re.M)
 
 
 def say(text):
@@ -82,8 +84,10 @@ def count(junit):
         if status in ("notrun", "disabled"):
             skipped += 1
         elif cases:
-            _, good, bad, crashed = map(int, cases[-1])
-            bad += crashed
+            good, bad, crashed, stand_in_good, stand_in_bad = (
+                int(number or 0) for number in cases[-1])
+            good += stand_in_good
+            bad += crashed + stand_in_bad
             if status == "fail" and bad == 0:
                 bad = 1  # ended badly after its last case
             passed += good
