@@ -35,6 +35,9 @@
 #define RUN_MAX_BYTES 8192u
 #define LIVE_BATCH 16384
 
+const char mgc_run_zeroed_marker[1] = {'z'};
+const char mgc_run_raw_marker[1] = {'r'};
+
 /* --- making and deleting --- */
 
 struct mcache *mcache_new(struct heap *h) {
