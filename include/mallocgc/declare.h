@@ -73,6 +73,18 @@ extern const char __stop_mgc_gcdata[] __attribute__((weak, visibility("hidden"))
 extern const char __start_mgc_fields[] __attribute__((weak, visibility("hidden")));
 extern const char __stop_mgc_fields[] __attribute__((weak, visibility("hidden")));
 
+/* Only code for a shared library can be closed. A program's types stay while its
+ * exit handlers run. */
+#if defined(__PIC__) && !defined(__PIE__)
+#define MGC_MODULE_PERMANENT_ 0
+#define MGC_MODULE_FINI_                                                       \
+  ".pushsection .fini_array.00101,\"aw\",%%fini_array\n"                       \
+  ".balign 8\n .quad %c[leave]\n .popsection\n"
+#else
+#define MGC_MODULE_PERMANENT_ 1
+#define MGC_MODULE_FINI_
+#endif
+
 /* Runs once for each translation unit that declares types; all but the first of
  * a module find it done. */
 static inline void mgc_module_enter(void) {
@@ -87,21 +99,12 @@ static inline void mgc_module_enter(void) {
   m->fields = __start_mgc_fields;
   m->efields = __stop_mgc_fields;
   m->version = MGC_TYPE_VERSION;
+  m->permanent = MGC_MODULE_PERMANENT_;
   mgc_module_register(m);
 }
 static inline void mgc_module_leave(void) {
   mgc_module_unregister(&mgc_module_local);
 }
-
-/* Only code for a shared library can be closed. A program's types stay while its
- * exit handlers run. */
-#if defined(__PIC__) && !defined(__PIE__)
-#define MGC_MODULE_FINI_                                                       \
-  ".pushsection .fini_array.00101,\"aw\",%%fini_array\n"                       \
-  ".balign 8\n .quad %c[leave]\n .popsection\n"
-#else
-#define MGC_MODULE_FINI_
-#endif
 
 /* Entries of the arrays that the dynamic linker calls, once for each translation
  * unit; before other constructors, which may allocate (100 and below are the

@@ -192,7 +192,8 @@ struct mgc_moduledata {
   const char *fields, *efields;
   struct mgc_moduledata *next; /* registry lock */
   uint32_t registered;         /* registry lock */
-  uint32_t version;            /* MGC_TYPE_VERSION of the module */
+  uint16_t version;            /* MGC_TYPE_VERSION of the module */
+  uint16_t permanent;          /* a program: it is never closed */
 };
 #define MGC_TYPE_VERSION 1
 
