@@ -103,33 +103,43 @@ static struct mgc_itab *make_locked(struct itab_cache *c,
   return e;
 }
 
-const struct mgc_itab *itab_get(struct itab_cache *c,
-                                const struct mgc_type *inter,
-                                const struct mgc_type *type,
-                                enum itab_answer *answer) {
+static const struct mgc_itab *answer_of(const struct mgc_itab *e,
+                                        enum itab_answer *answer) {
+  *answer = e->nfun > 0 ? ITAB_FOUND : ITAB_MISSING;
+  return e->nfun > 0 ? e : NULL;
+}
+
+const struct mgc_itab *itab_peek(struct itab_cache *c,
+                                 const struct mgc_type *inter,
+                                 const struct mgc_type *type,
+                                 enum itab_answer *answer) {
   *answer = ITAB_MISSING;
   if (mgc_type_kind(inter) != MGC_KIND_INTERFACE ||
       type_interfacetail(inter)->nmethods == 0)
     return NULL;
   struct itab_table *t = current(c);
-  struct mgc_itab *e = NULL;
-  if (t) e = atomic_ptr_load_acquire(find_slot(t, inter, type));
-  if (!e) {
-    if (!c->memory) {
+  const struct mgc_itab *e =
+      t ? atomic_ptr_load_acquire(find_slot(t, inter, type)) : NULL;
+  if (e) return answer_of(e, answer);
+  *answer = ITAB_NOT_CACHED;
+  return NULL;
+}
+
+const struct mgc_itab *itab_get(struct itab_cache *c,
+                                const struct mgc_type *inter,
+                                const struct mgc_type *type,
+                                enum itab_answer *answer) {
+  mutex_lock(&c->lock);
+  const struct mgc_itab *e = itab_peek(c, inter, type, answer);
+  if (!e && *answer == ITAB_NOT_CACHED) {
+    struct mgc_itab *made = c->memory ? make_locked(c, inter, type) : NULL;
+    if (made)
+      e = answer_of(made, answer);
+    else
       *answer = ITAB_NO_MEMORY;
-      return NULL;
-    }
-    mutex_lock(&c->lock);
-    t = current(c);
-    if (t) e = atomic_ptr_load_acquire(find_slot(t, inter, type));
-    if (!e) e = make_locked(c, inter, type);
-    mutex_unlock(&c->lock);
   }
-  if (!e)
-    *answer = ITAB_NO_MEMORY;
-  else if (e->nfun > 0)
-    *answer = ITAB_FOUND;
-  return e && e->nfun > 0 ? e : NULL;
+  mutex_unlock(&c->lock);
+  return e;
 }
 
 void itab_forget(struct itab_cache *c, const char *lo, const char *hi) {

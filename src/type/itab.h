@@ -34,16 +34,27 @@ struct itab_table {
 struct itab_cache {
   struct mutex lock;         /* rank itab */
   struct atomic_ptr table;   /* (a) struct itab_table *; NULL: none yet */
-  struct persistent *memory; /* (c) NULL: every lookup fails */
-  struct memstat *stat;      /* (c) */
+  struct persistent *memory; /* (m) NULL: nothing can be made */
+  struct memstat *stat;      /* (m) */
 };
 
 void itab_init(struct itab_cache *c, struct persistent *memory,
                struct memstat *stat);
 
-enum itab_answer { ITAB_FOUND, ITAB_MISSING, ITAB_NO_MEMORY };
+enum itab_answer {
+  ITAB_FOUND,
+  ITAB_MISSING,    /* the type lacks a method, or inter is no interface */
+  ITAB_NOT_CACHED, /* itab_peek: ask itab_get */
+  ITAB_NO_MEMORY,
+};
 
-/* The table for a pair; *answer says why it is NULL. */
+/* Takes no lock. *answer says why it is NULL. */
+const struct mgc_itab *itab_peek(struct itab_cache *c,
+                                 const struct mgc_type *inter,
+                                 const struct mgc_type *type,
+                                 enum itab_answer *answer);
+
+/* The same, and makes the entry when there is none. */
 const struct mgc_itab *itab_get(struct itab_cache *c,
                                 const struct mgc_type *inter,
                                 const struct mgc_type *type,

@@ -56,7 +56,7 @@ void type_register(struct type_registry *r, struct mgc_moduledata *m) {
   mutex_unlock(&r->lock);
 }
 
-void type_unregister(struct type_registry *r, struct mgc_moduledata *m) {
+bool type_unregister(struct type_registry *r, struct mgc_moduledata *m) {
   mutex_lock(&r->lock);
   bool registered = m->registered && !m->permanent;
   if (registered) {
@@ -68,8 +68,11 @@ void type_unregister(struct type_registry *r, struct mgc_moduledata *m) {
     r->stale = true;
   }
   mutex_unlock(&r->lock);
-  if (!registered) return;
-  if (r->itabs) itab_forget(r->itabs, m->types, m->etypes);
+  if (registered && r->itabs) itab_forget(r->itabs, m->types, m->etypes);
+  return registered;
+}
+
+void type_forget(struct type_registry *r, const struct mgc_moduledata *m) {
   if (r->hooks.on_unregister) r->hooks.on_unregister(r->hooks.arg, m);
 }
 

@@ -215,7 +215,7 @@ const struct mgc_type *shape_end_locked(struct type_registry *r,
 
 /* The element is made canonical too: its own module may go. */
 static bool copy_elem(struct type_registry *r, const struct mgc_type *t,
-                      struct shape_draft *d) {
+                      struct shape_draft *d) MGC_REQUIRES(r->lock) {
   const struct mgc_type *elem = mgc_type_elem(t);
   if (!elem) return true;
   d->elem = *type_elemtail(t);

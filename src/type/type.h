@@ -93,7 +93,11 @@ void type_registry_start(struct type_registry *r, struct persistent *memory,
                          struct memstat *stat, const struct type_hooks *hooks);
 
 void type_register(struct type_registry *r, struct mgc_moduledata *m);
-void type_unregister(struct type_registry *r, struct mgc_moduledata *m);
+/* Lookups and itabs of the module end here. True when it was registered and can
+ * be closed: then type_forget, with no lock held and outside the allocator. */
+bool type_unregister(struct type_registry *r, struct mgc_moduledata *m);
+/* Tells the layers above (on_unregister). */
+void type_forget(struct type_registry *r, const struct mgc_moduledata *m);
 
 /* Looks a type up by name, size and align (0: any) for use from module `from`
  * (may be NULL), and gives a descriptor that is valid as long as that module:
