@@ -23,7 +23,6 @@ target_compile_options(mgc_flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef
   -Wvla -Wimplicit-fallthrough -Wconversion
   $<$<BOOL:${MGC_WERROR}>:-Werror>
-  $<$<C_COMPILER_ID:Clang>:-Wthread-safety>
   -fno-strict-aliasing)
 target_compile_definitions(mgc_flags INTERFACE _GNU_SOURCE)
 target_include_directories(mgc_flags INTERFACE
@@ -44,7 +43,8 @@ add_library(mgc_library_flags INTERFACE)
 target_link_libraries(mgc_library_flags INTERFACE mgc_flags)
 target_compile_options(mgc_library_flags INTERFACE
   -fvisibility=hidden -fno-semantic-interposition -ftls-model=initial-exec
-  -fno-math-errno)
+  -fno-math-errno
+  $<$<C_COMPILER_ID:Clang>:-Wthread-safety>)
 target_compile_definitions(mgc_library_flags INTERFACE
   MGC_ASSERT_LEVEL=${MGC_ASSERT_LEVEL})
 target_include_directories(mgc_library_flags INTERFACE
