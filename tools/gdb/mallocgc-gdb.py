@@ -102,6 +102,14 @@ class Type:
         name = name_record(record) if record else ""
         return name[1:] if self.tflag & TFLAG_EXTRA_STAR else name
 
+    @property
+    def pointer_type_name(self):
+        other = place_relative(self.address + self.offset_of("ptr_to_this"))
+        if not other:
+            return "none"
+        value = gdb.Value(other).cast(self.value.type.pointer()).dereference()
+        return f'"{Type(value).name}"'
+
     def offset_of(self, field):
         for f in self.value.type.strip_typedefs().fields():
             if f.name == field:
@@ -148,28 +156,36 @@ class Type:
         return words
 
     def fields_by_word(self):
-        """Field names at the words where they begin (nested ones: the last)."""
-        names = {}
-        for record in self.records():
+        """Field names at the words where they begin."""
+        names, records, i = {}, self.records(), 0
+        while i < len(records):
+            record = records[i]
             if record["name"]:
                 names.setdefault(record["offset"] // WORD, []).append(
                     record["name"])
-            if record["flags"] & FIELD_EACH:
-                break  # what follows is relative to an element
+            # What belongs to an array is relative to its elements.
+            i += 1 + (record["nsub"] if record["flags"] & FIELD_EACH else 0)
         return names
 
     def draw(self):
-        """The type's words, one line each."""
+        """The type's words, one line each; long runs of one sort together."""
         pointers, names = self.pointer_words(), self.fields_by_word()
         total = (self.size + WORD - 1) // WORD
-        lines = []
-        for i in range(min(total, MAX_WORDS)):
+        shown = min(total, MAX_WORDS)
+        lines, i = [], 0
+        while i < shown:
             mark = "pointer" if i in pointers else "-"
+            end = i + 1
+            while (end < shown and end not in names
+                   and (end in pointers) == (i in pointers)):
+                end += 1
+            words = f"word {i}" if end == i + 1 else f"words {i}-{end - 1}"
             label = ", ".join(names.get(i, []))
-            lines.append(f"    word {i:<3} +{i * WORD:<5} {mark:<8} {label}"
+            lines.append(f"    {words:<12} +{i * WORD:<5} {mark:<8} {label}"
                          .rstrip())
-        if total > MAX_WORDS:
-            lines.append(f"    ... {total - MAX_WORDS} more words")
+            i = end
+        if total > shown:
+            lines.append(f"    ... {total - shown} more words")
         return "\n".join(lines)
 
 
@@ -234,7 +250,8 @@ class TypePrinter:
             shown = {"tflag": t.tflag_names, "kind": t.kind_name,
                      "str": f'"{t.name}"',
                      "gcdata": f"{int(self.value['gcdata']):#x} [{mask}]",
-                     "hash": f"{int(self.value['hash']):#010x}"}
+                     "hash": f"{int(self.value['hash']):#010x}",
+                     "ptr_to_this": t.pointer_type_name}
             small = field.name in ("align", "field_align")
             yield field.name, (int(self.value[field.name]) if small else
                                shown.get(field.name, self.value[field.name]))
