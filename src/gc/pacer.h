@@ -23,7 +23,7 @@ struct pacer_input {
   /* For the memory limit. */
   uint64_t mapped_ready; /* all that the library holds, without returned pages */
   uint64_t heap_free;    /* pages of the heap without objects, not returned */
-  uint64_t heap_alloc;   /* bytes of objects, = heap_marked after marking */
+  uint64_t heap_alloc;   /* bytes of objects, dead ones not yet swept too */
   bool limiter_on;       /* collecting takes too much time: see limiter */
 };
 

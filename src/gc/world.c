@@ -506,8 +506,9 @@ static void next_epoch(struct world *w) {
 }
 
 static void unlock_world(struct world *w) MGC_NO_ANALYSIS {
-  atomic_u32_store_relaxed(&w->stop_wanted, 0);
   mutex_unlock(&w->background);
+  atomic_u32_store_relaxed(&w->stop_wanted, 0);
+  futex_wake(&w->stop_wanted, INT_MAX);
   mutex_unlock(&thread_registry.lock);
 }
 

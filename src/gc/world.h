@@ -42,7 +42,9 @@ struct world {
   struct memstat *stat;      /* (c) */
   struct mutex background;   /* rank worker: held by a background thread at
                                 work, and by a stop */
-  struct atomic_u32 stop_wanted; /* (a) background threads keep off that lock */
+  struct atomic_u32 stop_wanted; /* (a) 1: background threads keep off that
+                                    lock, so that it is not theirs again and
+                                    again; futex */
 
   struct thread *self; /* (s) who stopped the world; NULL: not attached */
   int self_tid;        /* (s) */

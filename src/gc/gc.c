@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The collector (Go: mgc.go): a cycle, and who may ask for one.
+ *
+ * This collector stops the world for the whole of marking, marks in parallel,
+ * and sweeps lazily afterwards:
+ *
+ *   1  finish the sweeping of the cycle before
+ *   2  stop the world (world.c)
+ *   3  empty all thread caches: afterwards alloc bits say what is an object
+ *   4  list the roots (roots.c) and mark from them (mark.c, worker.c)
+ *   5  checkmark mode: mark again, compare (checkmark.c)
+ *   6  every span becomes unswept (sweep_start_cycle); pace the next cycle
+ *      (pacer.c)
+ *   7  start the world; wake sweeper and scavenger (background.c)
+ *
+ * What is allocated after 6 lies in swept spans and is not looked at before the
+ * next cycle, so nothing has to be allocated "black".
+ *
+ * Locks. The whole of a cycle runs inside dl_iterate_phdr's first callback, that
+ * is with the loader's lock, and takes the gc lock in there: a thread that holds
+ * the loader's lock (an unwinder's or the program's own callback) and allocates
+ * may come to wait for the gc lock, and must not meet a collector that waits for
+ * the loader. No stopped thread holds the loader's lock, and no object can be
+ * unloaded while its data is scanned. Threads that wait for the gc lock count as
+ * blocked. Helper threads are made before, with no lock held, because
+ * pthread_create takes locks of the loader too.
+ *
+ * The concurrent collector will begin marking between 4 and 5 and has the hook
+ * heap_hooks.assist; this one leaves it unset.
+ *
+ *   I1  h->sweepgen changes only here, in a stopped world
+ *   I2  between cycles heap_live is what the last one marked plus what has been
+ *       allocated since (runs count when they are taken)
+ *   I3  a cycle that gc_collect waited for began after the call
+ */
+#include "gc/state.h"
+
+#include "base/fatal.h"
+#include "base/print.h"
+#include "os/clock.h"
+#include "os/cpu.h"
+#include "os/segments.h"
+#include "os/thread_linux.h"
+#include <errno.h>
+
+/* Below this much to mark a second marker takes longer to wake up than to help. */
+#define PARALLEL_MIN_BYTES ((uint64_t)1 << 20)
+
+enum cycle_kind {
+  CYCLE_TRIGGER, /* heap_live has reached the trigger */
+  CYCLE_FORCED,  /* gc_collect */
+  CYCLE_LIMIT,   /* memory could not be had */
+};
+
+struct cycle {
+  struct gc *g;
+  enum cycle_kind kind;
+  uint64_t started_before; /* g->started at the time of the request */
+  uintptr_t sp;            /* the caller's stack is scanned from here */
+  bool entered;
+  struct gc_times t;
+};
+
+/* --- set-up --- */
+
+static void apply_pacing(struct gc *g) {
+  struct pacer_output out = pacer_goal(&g->pacing, &g->last);
+  g->last_goal = out.goal;
+  atomic_u64_store_relaxed(&g->h->gc_trigger, out.trigger);
+  g->stats.next_gc = out.goal;
+}
+
+int gc_init(struct heap *h) {
+  struct gc *g =
+      persistent_alloc(&h->meta, sizeof *g, CACHELINE, &h->stats.gc_meta);
+  if (!g) return -ENOMEM;
+  g->h = h;
+  mutex_init(&g->lock, LOCKRANK_gc);
+  g->nprocs = h->opt.mark_workers ? h->opt.mark_workers : cpu_count();
+  if (g->nprocs > GC_MAX_MARKERS) g->nprocs = GC_MAX_MARKERS;
+  g->start_time = g->last_end = clock_nanotime();
+  g->pacing = (struct pacer_config){
+      .percent = 100, .memory_limit = INT64_MAX, .decay_percent = 100};
+  limiter_init(&g->limiter, g->nprocs);
+  roots_init(&g->roots, &h->meta, &h->stats.gc_meta);
+  if (!mark_init(&g->marking, h, &g->roots, &g->world)) return -ENOMEM;
+  int err = world_init(&g->world, &h->meta, &h->stats.gc_meta);
+  if (err) return err == -ENOMEM ? err : -EAGAIN;
+  h->gc = g;
+  h->hooks.trigger = gc_trigger_hook;
+  h->hooks.limit = gc_limit_hook;
+  h->hooks.sweep_credit = gc_sweep_credit_hook;
+  apply_pacing(g);
+  return 0;
+}
+
+void gc_lock(struct gc *g) MGC_NO_ANALYSIS {
+  struct thread *t = thread_self;
+  if (!mutex_trylock(&g->lock)) {
+    if (t) gc_blocking_begin(t);
+    mutex_lock(&g->lock);
+    /* Does not wait: only who holds the lock stops the world. */
+    if (t) gc_blocking_end(t);
+  }
+  if (t) thread_enter(t);
+  atomic_i32_store_relaxed(&g->owner, thread_id());
+}
+
+void gc_unlock(struct gc *g) MGC_NO_ANALYSIS {
+  atomic_i32_store_relaxed(&g->owner, 0);
+  mutex_unlock(&g->lock);
+  if (thread_self) thread_leave(thread_self);
+}
+
+/* --- the stopped part of a cycle --- */
+
+static void flush_caches(struct gc *g, bool pages_too) {
+  for (struct thread *t = thread_registry.head; t; t = t->next) {
+    if (pages_too)
+      mcache_release_all(g->h, t->cache);
+    else
+      mcache_flush(g->h, t->cache);
+  }
+}
+
+static void verify_stopped(struct gc *g) {
+  for (struct thread *t = thread_registry.head; t; t = t->next)
+    mcache_verify(g->h, t->cache);
+  mheap_verify(g->h);
+}
+
+static void sum_markers(struct gc *g) {
+  uint64_t bytes = 0, objects = 0;
+  for (unsigned i = 0; i < GC_MAX_MARKERS; i++) {
+    bytes += g->marking.marker[i].bytes;
+    objects += g->marking.marker[i].objects;
+  }
+  g->stats.heap_marked = bytes;
+  g->stats.objects_marked = objects;
+}
+
+static void mark_all(struct gc *g, const struct cycle *c) {
+  uint32_t helpers = atomic_u32_load_acquire(&g->marking.nhelpers);
+  bool alone = c->t.live_before < PARALLEL_MIN_BYTES;
+  mark_prepare(&g->marking, alone ? 1 : 1 + helpers);
+  roots_collect(&g->roots, &g->world, c->sp);
+  mark_run(&g->marking);
+  sum_markers(g);
+}
+
+static void fill_input(struct gc *g, const struct cycle *c) {
+  const struct heap_stats *st = &g->h->stats;
+  uint64_t retained =
+      memstat_load(&st->heap_sys) - memstat_load(&st->heap_released);
+  uint64_t inuse = memstat_load(&st->heap_inuse);
+  /* Arena and page tables are mostly untouched; what is used of them is about
+   * 1/64 of the heap (heap/scavenger.c counts likewise). */
+  uint64_t meta = retained / 64 + memstat_load(&st->span_meta) +
+                  memstat_load(&st->cache_meta) + memstat_load(&st->gc_meta) +
+                  memstat_load(&st->other_meta);
+  g->last = (struct pacer_input){
+      .heap_marked = g->stats.heap_marked,
+      .stack_bytes = g->roots.stack_bytes,
+      .globals_bytes = g->roots.globals_bytes,
+      .last_goal = g->last_goal == PACER_NO_GOAL ? 0 : g->last_goal,
+      .mapped_ready = retained + meta,
+      .heap_free = retained > inuse ? retained - inuse : 0,
+      .heap_alloc = c->t.live_before,
+      .limiter_on = limiter_update(
+          &g->limiter, (c->t.marked - c->t.begin) * (int64_t)g->nprocs,
+          (c->t.begin - g->last_end) * (int64_t)g->nprocs),
+  };
+}
+
+static void pace_next(struct gc *g, struct cycle *c) {
+  struct heap *h = g->h;
+  uint64_t last_goal = g->last_goal;
+  fill_input(g, c);
+  h->last_heap_inuse = memstat_load(&h->stats.heap_inuse);
+  /* I2 */
+  atomic_u64_store_relaxed(&h->heap_live, g->stats.heap_marked);
+  apply_pacing(g);
+  uint64_t trigger = atomic_u64_load_relaxed(&h->gc_trigger);
+  background_new_cycle(g, trigger);
+  if (g->last_goal != PACER_NO_GOAL && last_goal != PACER_NO_GOAL)
+    scavenger_pace(h, g->last_goal, last_goal, g->pacing.memory_limit);
+}
+
+static void note_pause(struct gc *g, const struct cycle *c) {
+  struct gc_stats *s = &g->stats;
+  int64_t pause = c->t.end - c->t.begin;
+  uint32_t slot = s->num_gc % GC_PAUSE_RING;
+  s->pause_ns[slot] = (uint64_t)pause;
+  s->pause_end[slot] = s->last_gc = (uint64_t)clock_wall();
+  s->pause_total_ns += (uint64_t)pause;
+  s->num_gc++;
+  if (c->kind != CYCLE_TRIGGER) s->num_forced++;
+  s->stack_bytes = g->roots.stack_bytes;
+  s->globals_bytes = g->roots.globals_bytes;
+  s->overflows = g->marking.passes;
+  s->threads_stopped = g->world.nstopped + g->world.nforeign;
+  s->threads_foreign = g->world.nforeign;
+  s->threads_skipped = g->world.nskipped;
+  g->gc_cpu_ns += pause;
+  g->last_end = c->t.end;
+  int64_t age = c->t.end - g->start_time;
+  s->gc_cpu_fraction = age > 0 ? (double)g->gc_cpu_ns / (double)age : 0;
+}
+
+static void run_cycle(struct cycle *c) {
+  struct gc *g = c->g;
+  struct heap *h = g->h;
+  atomic_u64_fetch_add_release(&g->started, 1);
+  sweep_all(h);
+  c->t.goal = g->last_goal;
+  c->t.begin = clock_nanotime();
+  world_stop(&g->world);
+  c->t.stopped = clock_nanotime();
+  flush_caches(g, c->kind == CYCLE_LIMIT);
+  c->t.live_before = atomic_u64_load_relaxed(&h->heap_live);
+  if (unlikely(h->opt.verify)) verify_stopped(g);
+  mark_all(g, c);
+  c->t.marked = clock_nanotime();
+  c->t.live_after = g->stats.heap_marked;
+  if (unlikely(h->opt.checkmark)) checkmark_run(g);
+  sweep_start_cycle(h);
+  pace_next(g, c);
+  world_start(&g->world);
+  c->t.end = clock_nanotime();
+  note_pause(g, c);
+  if (unlikely(h->opt.trace_gc)) gc_trace_cycle(g, &c->t);
+}
+
+/* --- asking for a cycle --- */
+
+static bool is_due(const struct cycle *c) {
+  const struct gc *g = c->g;
+  if (c->kind == CYCLE_TRIGGER)
+    return atomic_u64_load_relaxed(&g->h->heap_live) >=
+           atomic_u64_load_relaxed(&g->h->gc_trigger);
+  /* I3: one that began since the request serves as well. */
+  return atomic_u64_load_relaxed(&g->started) == c->started_before;
+}
+
+static void wake_sweeper(struct gc *g) {
+  atomic_u32_fetch_add_release(&g->bg.sweep_wake, 1);
+  futex_wake(&g->bg.sweep_wake, 1);
+}
+
+static void wake_scavenger(struct gc *g) {
+  atomic_u32_fetch_add_release(&g->bg.scav_wake, 1);
+  futex_wake(&g->bg.scav_wake, 1);
+}
+
+/* With the loader's lock. */
+static void enter_cycle(void *arg) {
+  struct cycle *c = arg;
+  struct gc *g = c->g;
+  c->entered = true;
+  gc_lock(g);
+  bool due = is_due(c);
+  if (due) run_cycle(c);
+  if (due) wake_sweeper(g);
+  if (c->kind != CYCLE_TRIGGER) sweep_all(g->h);
+  gc_unlock(g);
+  if (due) wake_scavenger(g);
+}
+
+static void visit_nothing(const struct segment_info *info, void *arg) {
+  (void)info, (void)arg;
+}
+
+static void cycle_spilled(void *arg, uintptr_t sp) {
+  struct cycle *c = arg;
+  c->sp = sp;
+  segments_visit(enter_cycle, visit_nothing, c);
+  if (!c->entered) enter_cycle(c); /* a static program without headers */
+}
+
+static void collect(struct gc *g, enum cycle_kind kind) {
+  struct cycle c = {.g = g, .kind = kind};
+  int saved = errno;
+  c.t.forced = kind != CYCLE_TRIGGER;
+  c.started_before = atomic_u64_load_acquire(&g->started);
+  if (g->nprocs > 1 &&
+      atomic_u64_load_relaxed(&g->h->heap_live) >= PARALLEL_MIN_BYTES)
+    mark_make_helpers(&g->marking, g->nprocs - 1);
+  thread_call_spilled(cycle_spilled, &c);
+  background_start(g);
+  errno = saved;
+}
+
+void gc_collect(struct heap *h) {
+  if (thread_get()) collect(gc_of(h), CYCLE_FORCED);
+}
+
+void gc_trigger_hook(struct heap *h) { collect(gc_of(h), CYCLE_TRIGGER); }
+
+bool gc_limit_hook(struct heap *h, size_t bytes, int attempt) {
+  (void)bytes;
+  if (attempt > 0) return false;
+  collect(gc_of(h), CYCLE_LIMIT);
+  return true;
+}
+
+void gc_free_os_memory(struct heap *h) {
+  struct gc *g = gc_of(h);
+  struct thread *t = thread_get();
+  if (!t) return;
+  collect(g, CYCLE_LIMIT);
+  thread_enter(t);
+  scavenge_now(h, SIZE_MAX);
+  thread_leave(t);
+}
+
+/* --- settings --- */
+
+/* What follows from a new setting, by the last cycle's figures. */
+static void repace(struct gc *g) {
+  g->last.last_goal = 0; /* a goal of other settings is no floor */
+  apply_pacing(g);
+}
+
+int gc_set_percent(struct heap *h, int percent) {
+  struct gc *g = gc_of(h);
+  gc_lock(g);
+  int old = g->pacing.percent;
+  g->pacing.percent = percent < 0 ? -1 : percent;
+  repace(g);
+  gc_unlock(g);
+  return old;
+}
+
+int64_t gc_set_memory_limit(struct heap *h, int64_t bytes) {
+  struct gc *g = gc_of(h);
+  gc_lock(g);
+  int64_t old = g->pacing.memory_limit;
+  if (bytes >= 0) {
+    g->pacing.memory_limit = bytes;
+    repace(g);
+  }
+  gc_unlock(g);
+  return old;
+}
+
+uint32_t gc_set_goal_decay(struct heap *h, uint32_t percent) {
+  struct gc *g = gc_of(h);
+  gc_lock(g);
+  uint32_t old = g->pacing.decay_percent;
+  g->pacing.decay_percent = percent > 100 ? 100 : percent;
+  gc_unlock(g);
+  return old;
+}
+
+/* --- roots --- */
+
+bool gc_add_roots(struct heap *h, void *lo, void *hi) {
+  struct thread *t = thread_get();
+  if (!t) return false;
+  thread_enter(t);
+  bool ok = roots_add_range(&gc_of(h)->roots, (uintptr_t)lo, (uintptr_t)hi);
+  thread_leave(t);
+  return ok;
+}
+
+void gc_remove_roots(struct heap *h, void *lo, void *hi) {
+  struct thread *t = thread_get();
+  if (!t) return;
+  thread_enter(t);
+  roots_remove_ranges(&gc_of(h)->roots, (uintptr_t)lo, (uintptr_t)hi);
+  thread_leave(t);
+}
+
+bool gc_pin(struct heap *h, void *p) {
+  struct thread *t = thread_get();
+  if (!t) return false;
+  thread_enter(t);
+  bool ok = roots_pin(&gc_of(h)->roots, (uintptr_t)p);
+  thread_leave(t);
+  return ok;
+}
+
+bool gc_unpin(struct heap *h, void *p) {
+  struct thread *t = thread_get();
+  if (!t) return false;
+  thread_enter(t);
+  bool ok = roots_unpin(&gc_of(h)->roots, (uintptr_t)p);
+  thread_leave(t);
+  return ok;
+}
+
+/* --- statistics and the stopped world of others --- */
+
+void gc_read_stats(struct heap *h, struct gc_stats *out) {
+  struct gc *g = gc_of(h);
+  bool mine = atomic_i32_load_relaxed(&g->owner) == thread_id();
+  if (!mine) gc_lock(g);
+  *out = g->stats;
+  out->percent = g->pacing.percent;
+  out->memory_limit = g->pacing.memory_limit;
+  if (!mine) gc_unlock(g);
+}
+
+void gc_stop_world(struct heap *h) {
+  struct gc *g = gc_of(h);
+  gc_lock(g);
+  world_stop(&g->world);
+}
+
+void gc_start_world(struct heap *h) {
+  struct gc *g = gc_of(h);
+  world_start(&g->world);
+  gc_unlock(g);
+}
+
+void gc_forall_threads(struct heap *h,
+                       void (*visit)(struct thread *t, void *arg), void *arg) {
+  (void)h;
+  for (struct thread *t = thread_registry.head; t; t = t->next) visit(t, arg);
+}
+
+/* --- fork --- */
+
+void gc_fork_prepare(struct heap *h) {
+  struct gc *g = gc_of(h);
+  gc_lock(g);
+  world_stop(&g->world);
+  world_gate_close(&g->world);
+}
+
+void gc_fork_parent(struct heap *h) {
+  struct gc *g = gc_of(h);
+  world_gate_open(&g->world);
+  gc_unlock(g);
+}
+
+void gc_fork_child(struct heap *h) {
+  struct gc *g = gc_of(h);
+  world_after_fork(&g->world);
+  mark_after_fork(&g->marking);
+  background_after_fork(g);
+  gc_unlock(g);
+}
