@@ -31,7 +31,7 @@ struct heap_options {
   bool fail_vm_forever;
   uint32_t mark_workers; /* 0: number of processors */
   uint32_t window_log2;  /* address window; 0: chosen at init */
-  bool trace_gc, trace_scavenge, trace_init;
+  bool trace_gc, trace_scavenge, trace_init, trace_types;
 };
 
 struct heap_stats {          /* all (a) relaxed: statistics and pacing inputs */

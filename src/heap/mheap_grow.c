@@ -48,6 +48,13 @@ static struct addrwindow window_around(uintptr_t base, size_t size) {
   return (struct addrwindow){.base = base, .log2_size = log2};
 }
 
+static void *reserve_region(struct heap *h, const struct heap_config *cfg,
+                            size_t size) {
+  if (size > cfg->address_space_left) return NULL;
+  return h->vm->ops->reserve(h->vm, NULL, size, HEAP_ARENA_BYTES,
+                             "mallocgc: heap reservation");
+}
+
 enum heap_init_status mheap_choose_window(struct heap *h,
                                           const struct heap_config *cfg,
                                           struct addrwindow *w, char *detail,
@@ -60,11 +67,10 @@ enum heap_init_status mheap_choose_window(struct heap *h,
     return HEAP_INIT_OK;
   }
   size_t size = region_size(cfg);
-  const char *name = "mallocgc: heap reservation";
-  void *p = h->vm->ops->reserve(h->vm, NULL, size, HEAP_ARENA_BYTES, name);
+  void *p = reserve_region(h, cfg, size);
   if (!p && size > HEAP_MIN_REGION) {
     size = HEAP_MIN_REGION;
-    p = h->vm->ops->reserve(h->vm, NULL, size, HEAP_ARENA_BYTES, name);
+    p = reserve_region(h, cfg, size);
   }
   if (!p) {
     print_format(detail, detail_size,
