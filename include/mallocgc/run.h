@@ -42,11 +42,12 @@ struct mgc_cache {
 /* The calling thread's cache; before the first allocation, a shared empty one
  * whose run types match nothing. */
 extern __thread struct mgc_cache *mgc_tls
-    __attribute__((tls_model("initial-exec")));
+    __attribute__((tls_model("initial-exec"), visibility("default")));
 
 /* Markers for mgc_run.type; their contents mean nothing. */
-extern const char mgc_run_zeroed_marker[1];
-extern const char mgc_run_raw_marker[1];
+extern const char mgc_run_zeroed_marker[1]
+    __attribute__((visibility("default")));
+extern const char mgc_run_raw_marker[1] __attribute__((visibility("default")));
 #define mgc_run_zeroed ((const struct mgc_type *)(const void *)mgc_run_zeroed_marker)
 #define mgc_run_raw ((const struct mgc_type *)(const void *)mgc_run_raw_marker)
 
