@@ -16,13 +16,13 @@
  *                          or a whole nested struct or union
  *   outer.inner            one field of a nested struct
  *   MGC_EACH(array, ...)   the listed fields of each element; may be nested,
- *                          three levels in all
+ *                          three deep
  *   MGC_PLAIN(field)       no pointers: only for the layout that `mallocgc types`
  *                          draws
  *   MGC_METHODS(...)       methods, (name, function) each; see mallocgc/iface.h
- * with at most 48 entries a level. A field that is not listed is never scanned.
- * A bit-field cannot be listed. MGC_TYPE(T) alone declares a type without
- * pointers.
+ * with at most 47 entries, and 24 in a nested MGC_EACH. A field that is not listed
+ * is never scanned. A bit-field cannot be listed. MGC_TYPE(T) alone declares a
+ * type without pointers.
  *
  * How it works. The macro defines a function that is never called; its asm
  * statements put the descriptor, its name, fields and mask into the sections
@@ -121,7 +121,7 @@ static inline void mgc_module_leave(void) {
 
 /* ---- what is listed: dispatch on plain entries and tuples ----
  * MGC_DA(c, n, x) with c = (OP, T) gives MGC_LEAF_OP, MGC_EACH_OP, MGC_PLAIN_OP
- * or MGC_METHODS_OP; DB and DC do so one and two levels down, because a macro
+ * or MGC_METHODS_OP; DB to DD do so one to three levels down, because a macro
  * does not expand inside itself. */
 #define MGC_ELEM_(T, f) __typeof__(((T *)0)->f[0])
 
@@ -161,6 +161,19 @@ static inline void mgc_module_leave(void) {
 #define MGC_TAGC(op, T, n, ...) MGC_TAGC_(op, T, n, __VA_ARGS__)
 #define MGC_TAGC_(op, T, n, tag, ...) MGC_DC_##tag(op, T, n, __VA_ARGS__)
 #define MGC_DC_PLAIN(op, T, n, f) MGC_PLAIN_##op(T, n, f)
+#define MGC_DC_EACH(op, T, n, f, ...)                                          \
+  MGC_EACH_##op(T, n, f,                                                       \
+                MGC_FED(MGC_DD, (op, MGC_ELEM_(T, f)), __VA_ARGS__),           \
+                MGC_FED(MGC_DD, (COUNT, MGC_ELEM_(T, f)), __VA_ARGS__))
+
+#define MGC_DD(c, n, x)                                                        \
+  MGC_CALLD(MGC_PP_CAT(MGC_DD_, MGC_PP_IS_TUPLE(x)), MGC_PP_STRIP c, n, x)
+#define MGC_CALLD(f, ...) f(__VA_ARGS__)
+#define MGC_DD_0(op, T, n, x) MGC_LEAF_##op(T, n, x)
+#define MGC_DD_1(op, T, n, x) MGC_TAGD(op, T, n, MGC_PP_STRIP x)
+#define MGC_TAGD(op, T, n, ...) MGC_TAGD_(op, T, n, __VA_ARGS__)
+#define MGC_TAGD_(op, T, n, tag, ...) MGC_DD_##tag(op, T, n, __VA_ARGS__)
+#define MGC_DD_PLAIN(op, T, n, f) MGC_PLAIN_##op(T, n, f)
 
 #define MGC_OFF_(T, f) __builtin_offsetof(T, f)
 #define MGC_SIZEOF_(T, f) sizeof(((T *)0)->f)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Preprocessor loops for mallocgc/declare.h: MGC_FEA(m, c, x1, ... xn) expands to
- * m(c, n, x1) ... m(c, 1, xn), for n of 1 to 48; each x has another number. MGC_FEB
- * and MGC_FEC do the same inside an expansion of MGC_FEA, where it cannot expand
- * again. Written as chains because they expand in one pass: the rescanning trick
+ * m(c, n, x1) ... m(c, 1, xn), for n of 1 to 48; each x has another number. MGC_FEB,
+ * MGC_FEC and MGC_FED do the same inside an expansion of the one before, which
+ * cannot expand again there; C and D go up to 24. Written as chains because they expand in one pass: the rescanning trick
  * costs tens of milliseconds for each declared type.
  */
 #ifndef MALLOCGC_PP_H
@@ -279,6 +279,57 @@
   m(c, 24, x) MGC_FEC_23(m, c, __VA_ARGS__)
 #define MGC_FEC(m, c, ...)                                                     \
   MGC_PP_CAT(MGC_FEC_, MGC_PP_N(__VA_ARGS__))                              \
+  (m, c, __VA_ARGS__)
+
+#define MGC_FED_1(m, c, x) m(c, 1, x)
+#define MGC_FED_2(m, c, x, ...)                                                \
+  m(c, 2, x) MGC_FED_1(m, c, __VA_ARGS__)
+#define MGC_FED_3(m, c, x, ...)                                                \
+  m(c, 3, x) MGC_FED_2(m, c, __VA_ARGS__)
+#define MGC_FED_4(m, c, x, ...)                                                \
+  m(c, 4, x) MGC_FED_3(m, c, __VA_ARGS__)
+#define MGC_FED_5(m, c, x, ...)                                                \
+  m(c, 5, x) MGC_FED_4(m, c, __VA_ARGS__)
+#define MGC_FED_6(m, c, x, ...)                                                \
+  m(c, 6, x) MGC_FED_5(m, c, __VA_ARGS__)
+#define MGC_FED_7(m, c, x, ...)                                                \
+  m(c, 7, x) MGC_FED_6(m, c, __VA_ARGS__)
+#define MGC_FED_8(m, c, x, ...)                                                \
+  m(c, 8, x) MGC_FED_7(m, c, __VA_ARGS__)
+#define MGC_FED_9(m, c, x, ...)                                                \
+  m(c, 9, x) MGC_FED_8(m, c, __VA_ARGS__)
+#define MGC_FED_10(m, c, x, ...)                                               \
+  m(c, 10, x) MGC_FED_9(m, c, __VA_ARGS__)
+#define MGC_FED_11(m, c, x, ...)                                               \
+  m(c, 11, x) MGC_FED_10(m, c, __VA_ARGS__)
+#define MGC_FED_12(m, c, x, ...)                                               \
+  m(c, 12, x) MGC_FED_11(m, c, __VA_ARGS__)
+#define MGC_FED_13(m, c, x, ...)                                               \
+  m(c, 13, x) MGC_FED_12(m, c, __VA_ARGS__)
+#define MGC_FED_14(m, c, x, ...)                                               \
+  m(c, 14, x) MGC_FED_13(m, c, __VA_ARGS__)
+#define MGC_FED_15(m, c, x, ...)                                               \
+  m(c, 15, x) MGC_FED_14(m, c, __VA_ARGS__)
+#define MGC_FED_16(m, c, x, ...)                                               \
+  m(c, 16, x) MGC_FED_15(m, c, __VA_ARGS__)
+#define MGC_FED_17(m, c, x, ...)                                               \
+  m(c, 17, x) MGC_FED_16(m, c, __VA_ARGS__)
+#define MGC_FED_18(m, c, x, ...)                                               \
+  m(c, 18, x) MGC_FED_17(m, c, __VA_ARGS__)
+#define MGC_FED_19(m, c, x, ...)                                               \
+  m(c, 19, x) MGC_FED_18(m, c, __VA_ARGS__)
+#define MGC_FED_20(m, c, x, ...)                                               \
+  m(c, 20, x) MGC_FED_19(m, c, __VA_ARGS__)
+#define MGC_FED_21(m, c, x, ...)                                               \
+  m(c, 21, x) MGC_FED_20(m, c, __VA_ARGS__)
+#define MGC_FED_22(m, c, x, ...)                                               \
+  m(c, 22, x) MGC_FED_21(m, c, __VA_ARGS__)
+#define MGC_FED_23(m, c, x, ...)                                               \
+  m(c, 23, x) MGC_FED_22(m, c, __VA_ARGS__)
+#define MGC_FED_24(m, c, x, ...)                                               \
+  m(c, 24, x) MGC_FED_23(m, c, __VA_ARGS__)
+#define MGC_FED(m, c, ...)                                                     \
+  MGC_PP_CAT(MGC_FED_, MGC_PP_N(__VA_ARGS__))                              \
   (m, c, __VA_ARGS__)
 /* clang-format on */
 

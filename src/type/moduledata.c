@@ -167,7 +167,8 @@ static bool stays_for_ever(const struct type_registry *r,
 
 /* The type that the search chose: the user's own one before that of others. */
 static const struct mgc_type *
-choose(struct type_registry *r, const struct search *s, enum type_found *how) {
+choose(struct type_registry *r, const struct search *s, enum type_found *how)
+    MGC_REQUIRES(r->lock) {
   *how = TYPE_FOUND;
   if (s->own && !s->own_differs) return s->own;
   if (s->own_differs || s->other_differs) {
