@@ -28,7 +28,7 @@ static bool array_make_room(struct json_array *a) {
   if (a->len < capacity(a->len, a->cap_log2)) return true;
   uint8_t log2 = grown_log2(a->len);
   if (log2 == 0) return false;
-  struct json_item *items = mgc_new_array(struct json_item, (size_t)1 << log2);
+  struct json_item *items = items_new((size_t)1 << log2);
   if (!items) return false;
   if (a->len > 0) memcpy(items, a->items, a->len * sizeof(*items));
   a->items = items;
@@ -40,8 +40,7 @@ static bool object_make_room(struct json_object *o) {
   if (o->len < capacity(o->len, o->cap_log2)) return true;
   uint8_t log2 = grown_log2(o->len);
   if (log2 == 0) return false;
-  struct json_member *members =
-      mgc_new_array(struct json_member, (size_t)1 << log2);
+  struct json_member *members = members_new((size_t)1 << log2);
   if (!members) return false;
   if (o->len > 0) memcpy(members, o->members, o->len * sizeof(*members));
   o->members = members;

@@ -16,11 +16,11 @@ static size_t guess_size(FILE *f) {
 
 static char *read_all(FILE *f, size_t *len) {
   size_t room = guess_size(f), n = 0;
-  char *text = text_alloc(room);
+  char *text = text_buffer(room);
   while (text) {
     n += fread(text + n, 1, room - n, f);
     if (n < room) break;
-    char *more = text_alloc(2 * room);
+    char *more = text_buffer(2 * room);
     if (more) memcpy(more, text, n);
     text = more;
     room *= 2;

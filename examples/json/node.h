@@ -71,14 +71,21 @@ static inline struct json_object *as_object(const struct json *v) {
 
 /* ---- tree.c ---- */
 
-/* An array or object of n elements, not filled in; NULL: no memory. */
+/* Vectors of n places, zero; NULL with errno. Unlike mgc_new_array's, they have
+ * no byte to spare for a pointer past the end, which this library never holds:
+ * vectors whose bytes are a power of two would take the next size class. */
+struct json_item *items_new(size_t n);
+struct json_member *members_new(size_t n);
+/* An array or object of n elements, not filled in; NULL with errno. */
 struct json_array *array_new(size_t n);
 struct json_object *object_new(size_t n);
 
 /* ---- text.c ---- */
 
-/* A noscan block of n bytes and a NUL; NULL with errno. */
-char *text_alloc(size_t n);
+/* A block for n bytes and a NUL, to be filled in; NULL with errno. */
+char *text_buffer(size_t n);
+/* A copy of the n bytes at text, none of them NUL, and a NUL; NULL with errno. */
+char *text_copy(const char *text, size_t n);
 /* Length of the valid UTF-8 sequence at p (1 to 4), or 0. */
 unsigned utf8_length(const unsigned char *p, const unsigned char *end);
 /* Writes code point c, U+0000 as C0 80; returns the bytes written, at most 4. */

@@ -25,7 +25,7 @@ static bool at_char(const struct parser *ps, char c) {
 static bool push(struct parser *ps, const char *name, struct json *value) {
   if (ps->top == ps->room) {
     size_t room = ps->room ? 2 * ps->room : 64;
-    struct json_member *stack = mgc_new_array(struct json_member, room);
+    struct json_member *stack = members_new(room);
     if (!stack) {
       parse_no_memory(ps);
       return false;

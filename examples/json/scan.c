@@ -123,13 +123,12 @@ char *scan_string(struct parser *ps) {
   size_t len;
   const char *close = check_string(ps, &len);
   if (!close) return NULL;
-  char *s = text_alloc(len);
+  /* An escape is longer than its meaning: a text without any is copied, and of
+   * one with escapes, the copy of its first len bytes is written over. */
+  const char *raw = ps->p + 1;
+  char *s = text_copy(raw, len);
   if (!s) return parse_no_memory(ps);
-  if (len == (size_t)(close - (ps->p + 1))) {
-    memcpy(s, ps->p + 1, len); /* every escape is longer than its meaning */
-  } else {
-    decode(s, ps->p + 1, close);
-  }
+  if (len < (size_t)(close - raw)) decode(s, raw, close);
   ps->p = close + 1;
   return s;
 }

@@ -6,11 +6,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-char *text_alloc(size_t n) {
+char *text_buffer(size_t n) {
   char *s = mgc_new_noscan(n + 1);
   if (s) s[n] = '\0';
   return s;
 }
+
+/* mgc_strndup makes blocks of exactly this length and aligns them for
+ * characters only, so that the tiny allocator loses nothing between them. */
+char *text_copy(const char *text, size_t n) { return mgc_strndup(text, n); }
 
 /* ---- UTF-8 ---- */
 
@@ -76,12 +80,9 @@ struct json *json_string_n(const char *text, size_t len) {
     nuls += *p == '\0';
     p += n;
   }
-  char *copy = text_alloc(len + nuls);
+  if (nuls == 0) return (struct json *)text_copy(text, len);
+  char *copy = text_buffer(len + nuls);
   if (!copy) return NULL;
-  if (nuls == 0) {
-    memcpy(copy, text, len);
-    return (struct json *)copy;
-  }
   char *out = copy;
   for (size_t i = 0; i < len; i++) {
     if (text[i] == '\0') {
@@ -126,11 +127,13 @@ const char *number_end(const char *p, const char *end, const char **at) {
 }
 
 struct json *number_new(const char *text, size_t len) {
-  char *block = text_alloc(len + 1);
-  if (!block) return NULL;
-  block[0] = (char)TAG_NUMBER;
-  memcpy(block + 1, text, len);
-  return (struct json *)block;
+  char small[64]; /* numbers are rarely longer */
+  char *tagged = len < sizeof(small) ? small : text_buffer(len + 1);
+  if (!tagged) return NULL;
+  tagged[0] = (char)TAG_NUMBER;
+  memcpy(tagged + 1, text, len);
+  if (tagged != small) return (struct json *)tagged;
+  return (struct json *)text_copy(small, len + 1);
 }
 
 struct json *json_number_from_text(const char *text) {

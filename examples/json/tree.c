@@ -63,6 +63,16 @@ static bool length_fits(size_t n) {
   return false;
 }
 
+struct json_item *items_new(size_t n) {
+  return mgc_mallocgc(n * sizeof(struct json_item),
+                      mgc_typeof(struct json_item), true);
+}
+
+struct json_member *members_new(size_t n) {
+  return mgc_mallocgc(n * sizeof(struct json_member),
+                      mgc_typeof(struct json_member), true);
+}
+
 struct json_array *array_new(size_t n) {
   if (!length_fits(n)) return NULL;
   struct json_array *a = mgc_new(struct json_array);
@@ -70,7 +80,7 @@ struct json_array *array_new(size_t n) {
   a->tag = TAG_ARRAY;
   a->len = (uint32_t)n;
   if (n == 0) return a;
-  a->items = mgc_new_array(struct json_item, n);
+  a->items = items_new(n);
   return a->items ? a : NULL;
 }
 
@@ -81,7 +91,7 @@ struct json_object *object_new(size_t n) {
   o->tag = TAG_OBJECT;
   o->len = (uint32_t)n;
   if (n == 0) return o;
-  o->members = mgc_new_array(struct json_member, n);
+  o->members = members_new(n);
   return o->members ? o : NULL;
 }
 

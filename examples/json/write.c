@@ -18,7 +18,7 @@ struct writer {
 static void grow(struct writer *w, size_t more) {
   size_t room = w->room ? 2 * w->room : 256;
   while (room < w->len + more) room *= 2;
-  char *text = text_alloc(room);
+  char *text = text_buffer(room);
   if (!text) {
     w->failed = true;
     return;
