@@ -3,9 +3,12 @@
  * Address space for the heap (Go: mheap.grow, mheap.sysAlloc).
  *
  * Unlimited address space: the window is all 48 bits. Arenas are reserved when
- * they are needed, next to each other from a hint on: 0x00c0 << 32, then the
- * same with i << 40 added. Such addresses are easy to tell from integers and
- * text when one looks at memory, and keep clear of mmap's own area. When no hint
+ * they are needed, next to each other from a hint on: 0x1ac0 << 32, then the
+ * same with i << 40 added. Such addresses are easy to tell from text when one
+ * looks at memory, and keep clear of mmap's own area. Go's 0x00c0 << 32 would
+ * not do: roots are scanned conservatively, and a pair of ints whose second is
+ * 192 looks like an address there (tables in libcrypto's data do). A pair whose
+ * second is 6848 is rare. When no hint
  * works (sanitizers own these addresses) any address will do.
  *
  * Limited address space (RLIMIT_AS): tables for 48 bits would use it up, since
@@ -22,10 +25,10 @@
 #include "base/print.h"
 #include <string.h>
 
-#define HINT_FIRST ((uintptr_t)0x00c0 << 32)
+#define HINT_FIRST ((uintptr_t)0x1ac0 << 32)
 #define HINT_STEP ((uintptr_t)1 << 40)
-/* Go keeps the upper half of its 128 hints for user arenas. */
-#define HINT_COUNT 64u
+/* Go has 128; a process with more heaps than this puts them anywhere. */
+#define HINT_COUNT 16u
 #define FULL_WINDOW_LOG2 48u
 
 /* --- choosing the window --- */
