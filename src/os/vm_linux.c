@@ -24,9 +24,6 @@
 #include <unistd.h>
 
 /* Kernel interfaces newer than the oldest headers we build with. */
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
@@ -73,9 +70,10 @@ static void *linux_alloc(struct vm *vm, size_t n, const char *name) {
 
 static void *reserve_at(void *hint, size_t n, size_t align) {
   if (!is_aligned((uintptr_t)hint, align)) return NULL;
-  void *p = try_mmap(hint, n, PROT_NONE, RESERVE_FLAGS | MAP_FIXED_NOREPLACE);
+  /* Without MAP_FIXED_NOREPLACE: ThreadSanitizer's mmap makes a hint outside its
+   * application memory 0, and would map at 0. */
+  void *p = try_mmap(hint, n, PROT_NONE, RESERVE_FLAGS);
   if (!p || p == hint) return p;
-  /* Before Linux 4.17 the flag is unknown and the address only a hint. */
   must_munmap(p, n);
   return NULL;
 }
