@@ -219,6 +219,10 @@ static int run_both(const struct arguments *args) {
     return CMD_FAILED;
   }
   int status = CMD_OK;
+  if (with.documents == 0) {
+    cmd_error("no document was loaded");
+    return CMD_FAILED;
+  }
   if (args->json) {
     status = report_json(&with, &without);
   } else {
