@@ -225,7 +225,7 @@ struct mgc_typeslot {
 };
 
 #define MGC_TYPESLOT_INIT(T)                                                   \
-  { 0, 0, 0, 0, #T, sizeof(T), (uint32_t)__alignof__(T), 0, &mgc_module_local }
+  { 0, 0, 0, 0, #T, sizeof(T), (uint32_t) __alignof__(T), 0, &mgc_module_local }
 
 /**
  * Resolves a slot by name. A type of the slot's own module is used as it is, a
