@@ -149,8 +149,8 @@ struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
  * swept (sweep_ensure) or the caller is sweeping it; small spans only from there.
  * heap_live and the counts of frees are the caller's. */
 void mheap_free(struct heap *h, struct mspan *s);
-/* Tries to lengthen (in place) a large span to hold new_size bytes. The pages
- * added are zero when the span may hold pointers. Adds to heap_live. */
+/* Tries to lengthen a large span in place to hold new_size bytes; sweeps it first.
+ * The pages added are zero when the span may hold pointers. Adds to heap_live. */
 bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size);
 /* Visits every in-use span. World stopped, or caller accepts a moving picture:
  * spans seen are in use at the time they are read. */
@@ -185,7 +185,8 @@ void sweep_start_cycle(struct heap *h);
 
 /* --- scavenging: scavenger.c --- */
 
-/* Sets the goals from this cycle's figures (Go: gcPaceScavenger). */
+/* Sets the goals from this cycle's figures (Go: gcPaceScavenger) and has chunk
+ * densities judged anew. Once a collection, after last_heap_inuse is set. */
 void scavenger_pace(struct heap *h, uint64_t heap_goal, uint64_t last_heap_goal,
                     int64_t memory_limit);
 /* Returns up to nbytes of free pages to the OS now; bytes returned. Any page. */

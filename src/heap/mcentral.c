@@ -73,17 +73,15 @@ static void file_full(struct heap *h, struct mspan *s, uint32_t sg) {
   /* The entry first: once FULL is cleared the span may be anybody's. */
   if (!has_entry)
     push_or_list(h, mcentral_full_swept(&h->central[s->spanclass.v], sg), s);
-  if (mspan_count_alloc(s) < s->nelems && clear_full(s)) file_partial(h, s, sg);
+  if (!mspan_is_full(s) && clear_full(s)) file_partial(h, s, sg);
 }
 
 void mcentral_file_swept(struct heap *h, struct mspan *s) {
   uint32_t sg = atomic_u32_load_relaxed(&h->sweepgen);
-  unsigned live = mspan_count_alloc(s);
-  s->alloc_count = live;
-  if (live < s->nelems)
-    file_partial(h, s, sg);
-  else
+  if (mspan_is_full(s))
     file_full(h, s, sg);
+  else
+    file_partial(h, s, sg);
 }
 
 void mcentral_note_free(struct heap *h, struct mspan *s) {

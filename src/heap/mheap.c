@@ -257,6 +257,7 @@ bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size) {
   if (spanclass_size(s->spanclass) != 0 ||
       new_size > PTRDIFF_MAX - MGC_PAGE_SIZE)
     return false;
+  sweep_ensure(h, s); /* or a sweeper may read what is changed here */
   size_t npages = pages_for(new_size);
   if (npages <= s->npages) {
     s->req_size = new_size;

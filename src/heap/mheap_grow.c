@@ -112,17 +112,16 @@ static uintptr_t reserve_arenas(struct heap *h, size_t n) {
   return p;
 }
 
-static bool remember_arena(struct heap *h, struct heap_arena *a) {
-  if (h->narenas == h->all_arenas_cap) {
-    size_t cap = h->all_arenas_cap ? 2 * h->all_arenas_cap : 64;
-    struct heap_arena **all = persistent_alloc(
-        &h->meta, cap * sizeof(struct heap_arena *), 0, &h->stats.arena_meta);
-    if (!all) return false;
-    if (h->narenas) memcpy(all, h->all_arenas, h->narenas * sizeof *all);
-    h->all_arenas = all;
-    h->all_arenas_cap = cap;
-  }
-  h->all_arenas[h->narenas++] = a;
+/* Makes room for one more entry of all_arenas. */
+static bool reserve_arena_entry(struct heap *h) {
+  if (h->narenas < h->all_arenas_cap) return true;
+  size_t cap = h->all_arenas_cap ? 2 * h->all_arenas_cap : 64;
+  struct heap_arena **all = persistent_alloc(
+      &h->meta, cap * sizeof(struct heap_arena *), 0, &h->stats.arena_meta);
+  if (!all) return false;
+  if (h->narenas) memcpy(all, h->all_arenas, h->narenas * sizeof *all);
+  h->all_arenas = all;
+  h->all_arenas_cap = cap;
   return true;
 }
 
@@ -131,14 +130,10 @@ static bool add_arenas(struct heap *h, uintptr_t from, uintptr_t to) {
   for (uintptr_t p = align_down(from, HEAP_ARENA_BYTES); p < to;
        p += HEAP_ARENA_BYTES) {
     struct heap_arena *a;
-    if (!arena_map_add(&h->arenas, h->vm, p, &h->stats.arena_meta, &a))
+    if (!reserve_arena_entry(h) ||
+        !arena_map_add(&h->arenas, h->vm, p, &h->stats.arena_meta, &a))
       return false;
-    if (a && !remember_arena(h, a)) {
-      /* Undone, or the visitors would never see it. The memory is lost, once. */
-      uintptr_t i = (p >> HEAP_ARENA_SHIFT) - h->arenas.first;
-      atomic_ptr_store_release(&h->arenas.entry[i], NULL);
-      return false;
-    }
+    if (a) h->all_arenas[h->narenas++] = a;
   }
   return true;
 }

@@ -132,10 +132,18 @@ bool mspan_free_slot(struct mspan *s, unsigned i) {
   return (atomic_u64_fetch_and_seq_cst(w, ~bit) & bit) != 0;
 }
 
+bool mspan_is_full(const struct mspan *s) {
+  for (size_t w = 0; w < mspan_nwords(s); w++) {
+    uint64_t alloc = atomic_u64_load_seq_cst(&s->bits[w].alloc);
+    if (~alloc & low_mask64(s->nelems - (unsigned)w * 64)) return false;
+  }
+  return true;
+}
+
 unsigned mspan_count_alloc(const struct mspan *s) {
   unsigned n = 0;
   for (size_t w = 0; w < mspan_nwords(s); w++)
-    n += popcount64(atomic_u64_load_seq_cst(&s->bits[w].alloc));
+    n += popcount64(atomic_u64_load_relaxed(&s->bits[w].alloc));
   return n;
 }
 

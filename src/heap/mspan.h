@@ -77,7 +77,7 @@ struct mspan {
   size_t npages;              /* (c) */
 
   struct mspan_bits inline_bits; /* used when nelems <= 64 */
-  uint32_t alloc_count;          /* (o) alloc bits set when last filed */
+  uint32_t alloc_count;          /* (o) live slots at the last sweep */
   uint8_t bits_class;            /* (c) for ever: see MSPAN_BITS_CLASSES */
   /* (o) No slot was handed out since the pages or a sweep gave an empty span:
    * the first run may write the bitmap of the whole span. */
@@ -132,6 +132,8 @@ bool mspan_claim_slot(struct mspan *s, unsigned i);
 /* Clears slot i's alloc bit; false when it was clear: a double free. Any thread;
  * the span must be swept. The slot's contents count as old (needzero). */
 bool mspan_free_slot(struct mspan *s, unsigned i);
+/* Whether no slot is free. */
+bool mspan_is_full(const struct mspan *s);
 unsigned mspan_count_alloc(const struct mspan *s);
 unsigned mspan_count_mark(const struct mspan *s);
 /* Sets the fields of a dead span for nelems slots of elemsize bytes at base, all

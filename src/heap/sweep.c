@@ -85,8 +85,22 @@ struct sweep_tally {
   unsigned live, freed;
 };
 
+/* Counts the ones of up to 31 words: adds them up as eight bytes, and the bytes
+ * once at the end. Baseline x86-64 has no popcnt, and the library call for each
+ * word was more than half of the time to sweep a span. */
+static inline uint64_t ones_by_byte(uint64_t x) {
+  x -= (x >> 1) & 0x5555555555555555u;
+  x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
+  return (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+}
+static inline unsigned sum_bytes(uint64_t x) {
+  x = (x & 0x00ff00ff00ff00ffu) + ((x >> 8) & 0x00ff00ff00ff00ffu);
+  return (unsigned)((x * 0x0001000100010001u) >> 48);
+}
+_Static_assert(MAX_OBJS_PER_SPAN / 64 <= 31, "ones_by_byte fits in bytes");
+
 static struct sweep_tally sweep_bits(struct heap *h, struct mspan *s) {
-  struct sweep_tally t = {0, 0};
+  uint64_t live = 0, freed = 0;
   for (size_t w = 0; w < mspan_nwords(s); w++) {
     struct mspan_bits *b = &s->bits[w];
     uint64_t alloc = atomic_u64_load_relaxed(&b->alloc);
@@ -94,15 +108,18 @@ static struct sweep_tally sweep_bits(struct heap *h, struct mspan *s) {
     uint64_t dead = alloc & ~mark;
     if (unlikely(mark & ~alloc)) /* I3 */
       report_zombie(s, (unsigned)w * 64 + ctz64(mark & ~alloc));
-    t.live += popcount64(mark);
     if (dead) {
-      t.freed += popcount64(dead);
+      freed += ones_by_byte(dead);
       atomic_u64_store_relaxed(&b->alloc, mark);
       if (unlikely(h->opt.clobber_free)) clobber_slots(s, w, dead);
     }
-    if (mark) atomic_u64_store_relaxed(&b->mark, 0);
+    if (mark) {
+      live += ones_by_byte(mark);
+      atomic_u64_store_relaxed(&b->mark, 0);
+    }
   }
-  return t;
+  return (struct sweep_tally){.live = sum_bytes(live),
+                              .freed = sum_bytes(freed)};
 }
 
 static void clear_page_mark(struct heap *h, struct mspan *s) {
