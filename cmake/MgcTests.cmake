@@ -2,8 +2,9 @@
 #
 # Tests are found by name: tests/<kind>/test_*.c is one Criterion executable
 # and one CTest entry, labelled <kind>. A directory with a CMakeLists.txt of its
-# own registers its tests itself (and may call mgc_add_unit_tests). Tests of
-# tests/stress/ and tests/model/ also carry the label "long".
+# own registers its tests itself (and may call mgc_add_unit_tests). Tests that
+# use the library as programs do (they include mallocgc.h) also carry the label
+# "face": the stress modes run these. "long" is for what takes minutes.
 
 find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
@@ -74,7 +75,12 @@ function(mgc_add_unit_tests labels)
     set_target_properties(${name} PROPERTIES
       RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     add_test(NAME ${name} COMMAND ${name} --jobs 1 --short-filename)
-    mgc_set_test_properties(${name} ${labels})
+    file(STRINGS ${file} public_header REGEX "include [<\"]mallocgc.h[>\"]")
+    if(public_header)
+      mgc_set_test_properties(${name} ${labels} face)
+    else()
+      mgc_set_test_properties(${name} ${labels})
+    endif()
   endforeach()
 endfunction()
 
@@ -87,11 +93,7 @@ function(mgc_add_test_directories)
     if(EXISTS ${dir}/CMakeLists.txt)
       add_subdirectory(${dir})
     elseif(files)
-      set(labels ${kind})
-      if(kind MATCHES "^(stress|model)$")
-        list(APPEND labels long)
-      endif()
-      mgc_add_unit_tests("${labels}" ${files})
+      mgc_add_unit_tests(${kind} ${files})
     endif()
   endforeach()
 endfunction()
