@@ -18,10 +18,14 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
-def gdb(program, script, commands):
-    argv = ["gdb", "-nx", "-batch", "-ex", "set pagination off",
-            "-ex", "set breakpoint pending on",
-            "-ex", "set auto-load no", "-ex", f"source {script}"]
+def gdb(program, script, commands, trusted=None):
+    """What gdb says with the script, or with what it loads from `trusted`."""
+    argv = ["gdb", "-nx", "-batch", "-iex", "set pagination off",
+            "-iex", "set breakpoint pending on"]
+    if trusted:
+        argv += ["-iex", f"add-auto-load-safe-path {trusted}"]
+    else:
+        argv += ["-iex", "set auto-load no", "-ex", f"source {script}"]
     for command in commands:
         argv += ["-ex", command]
     result = subprocess.run(argv + [program], stdout=subprocess.PIPE,
@@ -62,7 +66,7 @@ TYPE = [
 ]
 OBJECT = [
     r"object  0x[0-9a-f]+: slot \d+ of \d+, 48 bytes, allocated",
-    r"type    struct node",
+    r"type    struct node \(the span's mask; 40 bytes, ptrdata 40\)",
     r"word 1 +\+8 +pointer +left",
     r"span    0x[0-9a-f]+: \[0x[0-9a-f]+, 0x[0-9a-f]+\), \d+ pages, in use",
     r"size class \d+, scan, \d+ slots of 48 bytes, \d+ taken",
@@ -72,7 +76,7 @@ NOSCAN = [r"slot \d+ of \d+, 112 bytes, allocated", r"type    no pointers",
           r"size class \d+, noscan"]
 LARGE = [r"slot 0 of 1, 106496 bytes, allocated", r"large, noscan"]
 SPAN = [r"span    0x[0-9a-f]+", r"slots   # taken", r"^ +0  [#*.]+$"]
-HEAP = [r"heap    0x[0-9a-f]+: 1 arena of 64 MiB, collection \d+",
+HEAP = [r"heap    0x[0-9a-f]+: 1 arena of 64 MiB, 1 collection ",
         r"^ +\d+ +48 scan +\d+ +\d+ +\d+ +\d+ +\d+$",
         r"^ +0 +large noscan +1 +1 +1 +\d+ +\d+$",
         r"^ total +"]
@@ -91,7 +95,7 @@ def check(name, output, patterns):
 
 
 def main():
-    program, script = sys.argv[1:3]
+    program, script, library_dir = sys.argv[1:4]
     check_environment(program)
     failures = check("p *type", gdb(program, script, [
         "break mgc_newobject", "run", "p *type"]), TYPE)
@@ -106,6 +110,8 @@ def main():
             ("mgc-object &root", "mgc-object &root", OUTSIDE)]:
         failures += check(name, gdb(program, script, at_stop + [command]),
                           patterns)
+    failures += check("loaded with the library", gdb(
+        program, None, at_stop + ["mgc-heap"], library_dir), HEAP)
     print("failed" if failures else "passed")
     return 1 if failures else 0
 

@@ -283,6 +283,12 @@ class Heap:
     def sweepgen(self):
         return atomic(self.value["sweepgen"])
 
+    def collections(self):
+        gc = gdb.lookup_type("struct gc").pointer()
+        pointer = self.value["gc"]
+        n = int(pointer.cast(gc)["stats"]["num_gc"]) if int(pointer) else 0
+        return f"{n} collection{'' if n == 1 else 's'}"
+
     def arena_of(self, address):
         arenas = self.value["arenas"]
         index = (address >> ARENA_SHIFT) - int(arenas["first"])
@@ -468,7 +474,7 @@ class ObjectCommand(gdb.Command):
             return
         known = span.type()
         if known:
-            what = "its element type" if span.sizeclass == 0 else "its mask is of"
+            what = "its element type" if span.sizeclass == 0 else "the span's mask"
             print(f"type    {known.name} ({what}; {known.size} bytes, ptrdata "
                   f"{known.ptrdata})")
             print(known.draw())
@@ -520,7 +526,7 @@ class HeapCommand(gdb.Command):
         narenas = int(heap.value["narenas"])
         print(f"heap    {int(heap.value.address):#x}: {narenas} "
               f"arena{'' if narenas == 1 else 's'} of 64 MiB, "
-              f"collection {heap.sweepgen // 2} (sweepgen {heap.sweepgen})")
+              f"{heap.collections()} (sweepgen {heap.sweepgen})")
         totals = {}
         for span in heap.spans():
             key = (span.sizeclass, span.noscan)
