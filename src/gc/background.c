@@ -119,8 +119,8 @@ static unsigned op_nprocs(void *arg) {
   return g->nprocs;
 }
 
-static const struct scavpace_ops scavenger_ops = {
-    op_scavenge, op_should_stop, op_sleep, op_nprocs};
+static const struct scavpace_ops scavenger_ops = {op_scavenge, op_should_stop,
+                                                  op_sleep, op_nprocs};
 
 static void scavenger_main(void *arg) {
   struct gc *g = arg;

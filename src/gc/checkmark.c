@@ -60,15 +60,14 @@ static struct atomic_u64 *check_word(struct heap *h, uintptr_t p,
 static void push(struct checker *c, uintptr_t object) {
   if (c->n == c->cap) {
     size_t cap = c->cap ? 2 * c->cap : 8192;
-    uintptr_t *p = vm_alloc(c->h->vm, cap * sizeof *p, "mallocgc: checkmark",
-                            NULL);
+    uintptr_t *p =
+        vm_alloc(c->h->vm, cap * sizeof *p, "mallocgc: checkmark", NULL);
     if (!p) {
       c->out_of_memory = true;
       return;
     }
     for (size_t i = 0; i < c->n; i++) p[i] = c->stack[i];
-    if (c->stack)
-      c->h->vm->ops->free(c->h->vm, c->stack, c->cap * sizeof *p);
+    if (c->stack) c->h->vm->ops->free(c->h->vm, c->stack, c->cap * sizeof *p);
     c->stack = p;
     c->cap = cap;
   }
@@ -159,6 +158,5 @@ void checkmark_run(struct gc *g) {
   while (c.n > 0) check_object(&c, c.stack[--c.n]);
   if (!c.out_of_memory && everybody_stood(g))
     mheap_visit_spans(g->h, check_span, &c);
-  if (c.stack)
-    g->h->vm->ops->free(g->h->vm, c.stack, c.cap * sizeof *c.stack);
+  if (c.stack) g->h->vm->ops->free(g->h->vm, c.stack, c.cap * sizeof *c.stack);
 }

@@ -43,6 +43,7 @@
 #include "os/segments.h"
 #include "os/thread_linux.h"
 #include <errno.h>
+#include <string.h>
 
 /* Below this much to mark a second marker takes longer to wake up than to help. */
 #define PARALLEL_MIN_BYTES ((uint64_t)1 << 20)
@@ -53,11 +54,18 @@ enum cycle_kind {
   CYCLE_LIMIT,   /* memory could not be had */
 };
 
+/* Lies on the stack above what is scanned: initialised words only. */
+struct request {
+  struct gc *g;
+  uintptr_t kind;          /* enum cycle_kind */
+  uint64_t started_before; /* g->started at the time of the request */
+};
+
 struct cycle {
   struct gc *g;
   enum cycle_kind kind;
-  uint64_t started_before; /* g->started at the time of the request */
-  uintptr_t sp;            /* the caller's stack is scanned from here */
+  uint64_t started_before;
+  uintptr_t sp; /* the caller's stack is scanned from here */
   bool entered;
   struct gc_times t;
 };
@@ -143,7 +151,8 @@ static void sum_markers(struct gc *g) {
 static void mark_all(struct gc *g, const struct cycle *c) {
   uint32_t helpers = atomic_u32_load_acquire(&g->marking.nhelpers);
   bool alone = c->t.live_before < PARALLEL_MIN_BYTES;
-  mark_prepare(&g->marking, alone ? 1 : 1 + helpers);
+  g->nmarkers = alone ? 1 : 1 + helpers;
+  mark_prepare(&g->marking, g->nmarkers);
   roots_collect(&g->roots, &g->world, c->sp);
   mark_run(&g->marking);
   sum_markers(g);
@@ -272,22 +281,36 @@ static void visit_nothing(const struct segment_info *info, void *arg) {
 }
 
 static void cycle_spilled(void *arg, uintptr_t sp) {
-  struct cycle *c = arg;
-  c->sp = sp;
-  segments_visit(enter_cycle, visit_nothing, c);
-  if (!c->entered) enter_cycle(c); /* a static program without headers */
+  const struct request *r = arg;
+  struct cycle c = {.g = r->g,
+                    .kind = (enum cycle_kind)r->kind,
+                    .started_before = r->started_before,
+                    .sp = sp};
+  c.t.forced = c.kind != CYCLE_TRIGGER;
+  segments_visit(enter_cycle, visit_nothing, &c);
+  if (!c.entered) enter_cycle(&c); /* a static program without headers */
+}
+
+/* Overwrites what a cycle's frames have left below the caller's: edges, mostly,
+ * which a later frame with a word that it does not initialise would bring back
+ * as roots. */
+static MGC_NOINLINE void clear_dead_stack(void) {
+  char dead[4096];
+  memset(dead, 0, sizeof dead);
+  __asm__ volatile("" : : "r"(dead) : "memory");
 }
 
 static void collect(struct gc *g, enum cycle_kind kind) {
-  struct cycle c = {.g = g, .kind = kind};
+  struct request r = {.g = g, .kind = kind};
   int saved = errno;
-  c.t.forced = kind != CYCLE_TRIGGER;
-  c.started_before = atomic_u64_load_acquire(&g->started);
+  r.started_before = atomic_u64_load_acquire(&g->started);
   if (g->nprocs > 1 &&
       atomic_u64_load_relaxed(&g->h->heap_live) >= PARALLEL_MIN_BYTES)
     mark_make_helpers(&g->marking, g->nprocs - 1);
-  thread_call_spilled(cycle_spilled, &c);
+  clear_dead_stack();
+  thread_call_spilled(cycle_spilled, &r);
   background_start(g);
+  clear_dead_stack();
   errno = saved;
 }
 

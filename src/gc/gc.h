@@ -21,21 +21,21 @@ struct heap;
 #define GC_PAUSE_RING 256
 
 struct gc_stats {
-  uint32_t num_gc;         /* completed cycles */
-  uint32_t num_forced;     /* of those, asked for by gc_collect */
-  uint64_t pause_total_ns; /* all pauses since start */
+  uint32_t num_gc;                   /* completed cycles */
+  uint32_t num_forced;               /* of those, asked for by gc_collect */
+  uint64_t pause_total_ns;           /* all pauses since start */
   uint64_t pause_ns[GC_PAUSE_RING];  /* newest at (num_gc + 255) % 256 */
   uint64_t pause_end[GC_PAUSE_RING]; /* wall clock, ns since 1970 */
-  uint64_t last_gc;        /* wall clock of the last cycle's end, 0: none */
-  uint64_t heap_marked;    /* bytes found alive by the last cycle */
-  uint64_t objects_marked; /* objects found alive by the last cycle */
-  uint64_t next_gc;        /* heap_live at which the next cycle starts */
-  uint64_t stack_bytes;    /* stacks scanned in the last cycle */
-  uint64_t globals_bytes;  /* data segments, TLS and user roots likewise */
-  uint64_t overflows;      /* mark work did not fit: extra passes, ever */
-  double gc_cpu_fraction;  /* share of the process's processor time */
-  int percent;             /* gc_set_percent, -1: off */
-  int64_t memory_limit;    /* gc_set_memory_limit, INT64_MAX: none */
+  uint64_t last_gc;         /* wall clock of the last cycle's end, 0: none */
+  uint64_t heap_marked;     /* bytes found alive by the last cycle */
+  uint64_t objects_marked;  /* objects found alive by the last cycle */
+  uint64_t next_gc;         /* heap_live at which the next cycle starts */
+  uint64_t stack_bytes;     /* stacks scanned in the last cycle */
+  uint64_t globals_bytes;   /* data segments, TLS and user roots likewise */
+  uint64_t overflows;       /* mark work did not fit: extra passes, ever */
+  double gc_cpu_fraction;   /* share of the process's processor time */
+  int percent;              /* gc_set_percent, -1: off */
+  int64_t memory_limit;     /* gc_set_memory_limit, INT64_MAX: none */
   uint32_t threads_stopped; /* signalled or found blocked in the last cycle */
   uint32_t threads_foreign; /* of those, never attached */
   uint32_t threads_skipped; /* foreign ones that could not be stopped */

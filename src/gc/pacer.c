@@ -50,8 +50,8 @@ static uint64_t percent_goal(const struct pacer_config *c,
                              const struct pacer_input *in) {
   if (c->percent < 0) return PACER_NO_GOAL;
   uint64_t percent = (uint64_t)c->percent;
-  uint64_t base = add_sat(in->heap_marked,
-                          add_sat(in->stack_bytes, in->globals_bytes));
+  uint64_t base =
+      add_sat(in->heap_marked, add_sat(in->stack_bytes, in->globals_bytes));
   uint64_t goal = add_sat(in->heap_marked, percent_of(base, percent));
   uint64_t least = percent_of(PACER_HEAP_MINIMUM, percent);
   return goal < least ? least : goal;

@@ -10,8 +10,8 @@
 #define PACER_NO_GOAL UINT64_MAX
 
 struct pacer_config {
-  int percent;           /* GOGC; negative: off */
-  int64_t memory_limit;  /* bytes; INT64_MAX: none */
+  int percent;            /* GOGC; negative: off */
+  int64_t memory_limit;   /* bytes; INT64_MAX: none */
   uint32_t decay_percent; /* how far the goal may fall in one cycle; 100: off */
 };
 
@@ -21,10 +21,11 @@ struct pacer_input {
   uint64_t stack_bytes, globals_bytes;
   uint64_t last_goal; /* the goal that this cycle began with; 0: the first */
   /* For the memory limit. */
-  uint64_t mapped_ready; /* all that the library holds, without returned pages */
-  uint64_t heap_free;    /* pages of the heap without objects, not returned */
-  uint64_t heap_alloc;   /* bytes of objects, dead ones not yet swept too */
-  bool limiter_on;       /* collecting takes too much time: see limiter */
+  uint64_t
+      mapped_ready;    /* all that the library holds, without returned pages */
+  uint64_t heap_free;  /* pages of the heap without objects, not returned */
+  uint64_t heap_alloc; /* bytes of objects, dead ones not yet swept too */
+  bool limiter_on;     /* collecting takes too much time: see limiter */
 };
 
 struct pacer_output {

@@ -18,8 +18,8 @@ void roots_init(struct roots *r, struct persistent *meta,
 
 /* A larger array with the same n elements; NULL: no memory. The old one is lost:
  * persistent memory is never given back, and doubling bounds the loss. */
-static void *grow(const struct roots *r, const void *old, size_t n,
-                  size_t size, size_t new_cap) {
+static void *grow(const struct roots *r, const void *old, size_t n, size_t size,
+                  size_t new_cap) {
   void *p = persistent_alloc(r->meta, new_cap * size, 64, r->stat);
   if (p && n) memcpy(p, old, n * size);
   return p;
@@ -73,8 +73,7 @@ static bool pins_reserve(struct roots *r) {
   struct pin *pins = grow(r, NULL, 0, sizeof *pins, cap);
   if (!pins) return false;
   for (size_t i = 0; i < r->pins_cap; i++)
-    if (r->pins[i].object)
-      *pin_find(pins, cap, r->pins[i].object) = r->pins[i];
+    if (r->pins[i].object) *pin_find(pins, cap, r->pins[i].object) = r->pins[i];
   r->pins = pins;
   r->pins_cap = cap;
   return true;

@@ -49,15 +49,15 @@ struct roots {
   void (*scan_now)(void *arg, uintptr_t lo, uintptr_t hi); /* (c) */
   void *scan_arg;                                          /* (c) */
 
-  struct mutex lock;         /* rank roots */
-  struct root_range *added;  /* guarded by lock */
-  size_t nadded, added_cap;  /* guarded by lock */
-  struct pin *pins;          /* guarded by lock; open addressing */
-  size_t npins, pins_cap;    /* guarded by lock; cap 0 or a power of two */
+  struct mutex lock;        /* rank roots */
+  struct root_range *added; /* guarded by lock */
+  size_t nadded, added_cap; /* guarded by lock */
+  struct pin *pins;         /* guarded by lock; open addressing */
+  size_t npins, pins_cap;   /* guarded by lock; cap 0 or a power of two */
 
-  struct tls_layout layout;  /* (c) */
-  struct persistent *meta;   /* (c) */
-  struct memstat *stat;      /* (c) */
+  struct tls_layout layout; /* (c) */
+  struct persistent *meta;  /* (c) */
+  struct memstat *stat;     /* (c) */
 };
 
 void roots_init(struct roots *r, struct persistent *meta, struct memstat *stat);

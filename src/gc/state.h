@@ -21,9 +21,9 @@ struct background {
   struct atomic_u32 started;    /* (a) bit 0 sweeper, bit 1 scavenger */
   struct atomic_u32 running;    /* (a) threads that have begun; futex */
   /* Proportional sweeping, set at each cycle's end. */
-  struct atomic_u64 pages_swept;    /* (a) since then, by us */
-  struct atomic_u64 live_basis;     /* (a) heap_live then */
-  struct atomic_u64 pages_per_mb;   /* (a) to sweep for 1 MiB allocated */
+  struct atomic_u64 pages_swept;  /* (a) since then, by us */
+  struct atomic_u64 live_basis;   /* (a) heap_live then */
+  struct atomic_u64 pages_per_mb; /* (a) to sweep for 1 MiB allocated */
 };
 
 /* Faults that tests inject. All zero otherwise. */
@@ -32,12 +32,13 @@ struct gc_faults {
 };
 
 struct gc {
-  struct heap *h;         /* (c) */
-  struct mutex lock;      /* rank gc: one collection, or stop, at a time */
-  struct atomic_i32 owner; /* (a) thread id of who holds lock; 0: nobody */
+  struct heap *h;            /* (c) */
+  struct mutex lock;         /* rank gc: one collection, or stop, at a time */
+  struct atomic_i32 owner;   /* (a) thread id of who holds lock; 0: nobody */
   struct atomic_u64 started; /* (a) cycles begun; written under (g) */
-  unsigned nprocs;        /* (c) */
-  int64_t start_time;     /* (c) ns, monotonic */
+  unsigned nprocs;           /* (c) */
+  unsigned nmarkers;         /* (g) of the last cycle */
+  int64_t start_time;        /* (c) ns, monotonic */
 
   struct world world;
   struct roots roots;

@@ -30,8 +30,7 @@ void gc_trace_cycle(const struct gc *g, const struct gc_times *t) {
   struct fixed stop = ms(t->stopped - t->begin);
   struct fixed mark = ms(t->marked - t->stopped);
   struct fixed term = ms(t->end - t->marked);
-  unsigned markers =
-      g->marking.shared ? 1 + atomic_u32_load_relaxed(&g->marking.nhelpers) : 1;
+  unsigned markers = g->nmarkers;
   struct fixed cpu = ms((t->marked - t->stopped) * (int64_t)markers);
   unsigned share = (unsigned)(g->stats.gc_cpu_fraction * 100);
   print_fd(2,

@@ -49,12 +49,12 @@ _Static_assert(sizeof(struct workbuf) == WORKBUF_BYTES, "see WORKBUF_ENTRIES");
 /* Lock key of this file: (m) the marker's own thread, or the collector while no
  * marker runs; (a) atomic; (c) const while marking. */
 struct MGC_CACHE_ALIGNED marker {
-  struct marking *m;      /* (c) */
-  struct workbuf *cur;    /* (m) the buffer that edges are pushed to */
-  struct workbuf *spare;  /* (m) full, or empty */
-  size_t n;               /* (m) edges in cur */
-  uint32_t budget;        /* (m) edges to take before looking at idle markers */
-  unsigned index;         /* (c) */
+  struct marking *m;     /* (c) */
+  struct workbuf *cur;   /* (m) the buffer that edges are pushed to */
+  struct workbuf *spare; /* (m) full, or empty */
+  size_t n;              /* (m) edges in cur */
+  uint32_t budget;       /* (m) edges to take before looking at idle markers */
+  unsigned index;        /* (c) */
   uint64_t bytes, objects; /* (m) found alive */
 };
 
@@ -62,33 +62,33 @@ struct MGC_CACHE_ALIGNED marker {
 
 struct marking {
   /* The filter, and what look-ups need. */
-  uintptr_t lo, extent;   /* (c) all of the heap lies in [lo, lo + extent) */
-  struct heap *h;         /* (c) */
-  struct roots *roots;    /* (c) */
-  bool shared;            /* (c) more than one marker in this cycle */
-  size_t small_max;       /* (c) objects up to this size never cross arenas */
+  uintptr_t lo, extent; /* (c) all of the heap lies in [lo, lo + extent) */
+  struct heap *h;       /* (c) */
+  struct roots *roots;  /* (c) */
+  bool shared;          /* (c) more than one marker in this cycle */
+  size_t small_max;     /* (c) objects up to this size never cross arenas */
 
   MGC_CACHE_ALIGNED struct lfstack full;
   MGC_CACHE_ALIGNED struct lfstack empty;
   MGC_CACHE_ALIGNED struct atomic_u32 active; /* (a) markers that may push */
-  struct atomic_u32 next_root; /* (a) shard to take next */
-  struct atomic_u32 idlers;    /* (a) markers that sleep */
-  struct atomic_u32 wake;      /* (a) futex of the idlers */
-  struct atomic_u32 done;      /* (a) no work is left anywhere */
-  struct atomic_u32 overflow;  /* (a) edges were forgotten */
+  struct atomic_u32 next_root;                /* (a) shard to take next */
+  struct atomic_u32 idlers;                   /* (a) markers that sleep */
+  struct atomic_u32 wake;                     /* (a) futex of the idlers */
+  struct atomic_u32 done;                     /* (a) no work is left anywhere */
+  struct atomic_u32 overflow;                 /* (a) edges were forgotten */
 
   /* Helpers, worker.c. */
   MGC_CACHE_ALIGNED struct atomic_u32 start; /* (a) futex: cycles begun */
-  struct atomic_u32 open;         /* (a) helpers may join */
-  struct atomic_u32 participants; /* (a) futex: helpers at work */
-  struct atomic_u32 nhelpers;     /* (a) helper threads that exist */
-  struct atomic_u32 creating;     /* (a) somebody is making helpers */
-  struct world *world;            /* (c) */
+  struct atomic_u32 open;                    /* (a) helpers may join */
+  struct atomic_u32 participants;            /* (a) futex: helpers at work */
+  struct atomic_u32 nhelpers;                /* (a) helper threads that exist */
+  struct atomic_u32 creating; /* (a) somebody is making helpers */
+  struct world *world;        /* (c) */
 
-  struct persistent *meta;       /* (c) */
-  struct memstat *stat;          /* (c) */
-  struct atomic_u32 nbufs;       /* (a) buffers that exist */
-  struct atomic_u32 max_bufs;    /* (a) tests: no more buffers than this */
+  struct persistent *meta;    /* (c) */
+  struct memstat *stat;       /* (c) */
+  struct atomic_u32 nbufs;    /* (a) buffers that exist */
+  struct atomic_u32 max_bufs; /* (a) tests: no more buffers than this */
   uint64_t passes; /* overflow passes, ever; written by the collector */
   struct marker marker[GC_MAX_MARKERS];
 };

@@ -222,8 +222,7 @@ void gc_blocking_end(struct thread *t) {
 
 /* --- the stopper's side --- */
 
-int world_init(struct world *w, struct persistent *meta,
-               struct memstat *stat) {
+int world_init(struct world *w, struct persistent *meta, struct memstat *stat) {
   w->meta = meta;
   w->stat = stat;
   mutex_init(&w->background, LOCKRANK_worker);
@@ -276,9 +275,10 @@ static void warn_slow(struct world *w) {
   for (struct thread *t = thread_registry.head; t; t = t->next) {
     uint64_t mask;
     if (!atomic_u32_load_acquire(&t->stop_pending)) continue;
-    bool blocked = procfs_blocked_signals(t->tid, &mask) &&
-                   ((mask >> (w->signo - 1)) & 1);
-    print_fd(2, "mallocgc: warning: thread %d does not stop for a collection%s\n",
+    bool blocked =
+        procfs_blocked_signals(t->tid, &mask) && ((mask >> (w->signo - 1)) & 1);
+    print_fd(2,
+             "mallocgc: warning: thread %d does not stop for a collection%s\n",
              t->tid, blocked ? ": it blocks the signal" : "");
   }
 }
@@ -286,8 +286,7 @@ static void warn_slow(struct world *w) {
 /* Signals again whoever has not stopped, and lets the dead go. */
 static void prod_attached(struct world *w) {
   for (struct thread *t = thread_registry.head; t; t = t->next)
-    if (atomic_u32_load_acquire(&t->stop_pending) &&
-        send_stop(w, t->tid) != 0)
+    if (atomic_u32_load_acquire(&t->stop_pending) && send_stop(w, t->tid) != 0)
       stop_dead(w, t);
 }
 
@@ -340,8 +339,8 @@ static struct foreign *foreign_slot(struct world *w, int tid) {
     b = next;
   }
   if (unused) return unused;
-  struct foreign_block *more = persistent_alloc(w->meta, sizeof *more, 64,
-                                                w->stat);
+  struct foreign_block *more =
+      persistent_alloc(w->meta, sizeof *more, 64, w->stat);
   if (!more) return NULL;
   atomic_ptr_store_release(&b->next, more);
   return &more->slot[0];
@@ -387,8 +386,7 @@ static bool stop_if_foreign(struct world *w, int tid, uint32_t epoch) {
     w->nskipped++; /* no memory for its slot: the next walk would not help */
     return false;
   }
-  if (f->seen == epoch && atomic_i32_load_relaxed(&f->tid) == tid)
-    return false;
+  if (f->seen == epoch && atomic_i32_load_relaxed(&f->tid) == tid) return false;
   f->seen = epoch;
   if (atomic_i32_load_relaxed(&f->tid) != tid) f->deaf = false;
   atomic_i32_store_relaxed(&f->tid, tid);

@@ -31,16 +31,16 @@ struct foreign_block {
 };
 
 struct world {
-  struct atomic_u32 epoch;   /* (a) odd: stopping or stopped; futex */
-  struct atomic_u32 pending; /* (a) acknowledgements to come; futex */
-  struct atomic_u32 gate;    /* (a) 1: fork is going on; futex */
-  int signo;                 /* (c) */
-  struct atomic_ptr foreign; /* (a) struct foreign_block * */
-  struct atomic_u32 nlibrary;                      /* (a) */
+  struct atomic_u32 epoch;    /* (a) odd: stopping or stopped; futex */
+  struct atomic_u32 pending;  /* (a) acknowledgements to come; futex */
+  struct atomic_u32 gate;     /* (a) 1: fork is going on; futex */
+  int signo;                  /* (c) */
+  struct atomic_ptr foreign;  /* (a) struct foreign_block * */
+  struct atomic_u32 nlibrary; /* (a) */
   struct atomic_i32 library_tid[WORLD_MAX_LIBRARY]; /* (a) */
-  struct persistent *meta;   /* (c) */
-  struct memstat *stat;      /* (c) */
-  struct mutex background;   /* rank worker: held by a background thread at
+  struct persistent *meta;                          /* (c) */
+  struct memstat *stat;                             /* (c) */
+  struct mutex background;       /* rank worker: held by a background thread at
                                 work, and by a stop */
   struct atomic_u32 stop_wanted; /* (a) 1: background threads keep off that
                                     lock, so that it is not theirs again and
