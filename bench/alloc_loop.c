@@ -42,11 +42,11 @@ static double noscan_ns(size_t size) {
   return ns;
 }
 
+/* clang-format off */
 #define SIZES(S)                                                               \
-  S(16)                                                                        \
-  S(32)                                                                        \
-  S(48) S(64) S(96) S(128) S(256) S(512) S(1024) S(2048) S(4096) S(8192)       \
-      S(16384) S(32768) S(65536) S(131072) S(262144) S(524288) S(1048576)
+  S(16) S(32) S(48) S(64) S(96) S(128) S(256) S(512) S(1024) S(2048) S(4096)   \
+  S(8192) S(16384) S(32768) S(65536) S(131072) S(262144) S(524288) S(1048576)
+/* clang-format on */
 
 struct object_8 {
   void *p;
