@@ -45,7 +45,7 @@ struct mgc_itab {
   const struct mgc_type *type;
   uint32_t hash; /* type->hash, for type switches */
   uint32_t nfun; /* 0: the type lacks a method (never handed out) */
-  void (*fun[])(void);
+  __extension__ void (*fun[])(void);
 };
 
 /** An interface with methods. tab NULL is the nil interface. */

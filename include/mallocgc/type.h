@@ -371,7 +371,7 @@ static inline size_t mgc_type_footprint(const struct mgc_type *t) {
 const char *mgc_type_name(const struct mgc_type *t);
 
 /**
- * The descriptor of that name in any registered module, the program first.
+ * A descriptor of that name in any registered module.
  * Spaces are free ("struct node*" is "struct node *").
  *
  * Units:   none.
