@@ -9,7 +9,9 @@
  * given back. Everything that must outlive a dlclose points to canonical ones:
  *
  *   a slot (mgc_typeof) uses a descriptor of its own module directly, since the
- *   slot goes when the descriptor goes; any other is interned first;
+ *   slot goes when the descriptor goes, and one of a program, which is never
+ *   closed; any other is interned first. A slot is resolved once: one that found
+ *   no type stays conservative when a module brings the type later;
  *   a span that remembers a descriptor learns from on_unregister that the
  *   descriptors between m->types and m->etypes are going, and replaces each by
  *   type_intern of it, or by type_conservative when that fails.
