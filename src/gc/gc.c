@@ -75,6 +75,7 @@ struct cycle {
 static void apply_pacing(struct gc *g) {
   struct pacer_output out = pacer_goal(&g->pacing, &g->last);
   g->last_goal = out.goal;
+  g->settled_goal = out.settled;
   atomic_u64_store_relaxed(&g->h->gc_trigger, out.trigger);
   g->stats.next_gc = out.goal;
 }
@@ -89,7 +90,8 @@ int gc_init(struct heap *h) {
   if (g->nprocs > GC_MAX_MARKERS) g->nprocs = GC_MAX_MARKERS;
   g->start_time = g->last_end = clock_nanotime();
   g->pacing = (struct pacer_config){
-      .percent = 100, .memory_limit = INT64_MAX, .decay_percent = 100};
+      .percent = 100, .memory_limit = INT64_MAX,
+      .goal_halflife_ns = (int64_t)h->opt.goal_halflife_ms * 1000000};
   limiter_init(&g->limiter, g->nprocs);
   roots_init(&g->roots, &h->meta, &h->stats.gc_meta);
   if (!mark_init(&g->marking, h, &g->roots, &g->world)) return -ENOMEM;
@@ -138,16 +140,6 @@ static void verify_stopped(struct gc *g) {
   mheap_verify(g->h);
 }
 
-static void sum_markers(struct gc *g) {
-  uint64_t bytes = 0, objects = 0;
-  for (unsigned i = 0; i < GC_MAX_MARKERS; i++) {
-    bytes += g->marking.marker[i].bytes;
-    objects += g->marking.marker[i].objects;
-  }
-  g->stats.heap_marked = bytes;
-  g->stats.objects_marked = objects;
-}
-
 static void mark_all(struct gc *g, const struct cycle *c) {
   uint32_t helpers = atomic_u32_load_acquire(&g->marking.nhelpers);
   bool alone = c->t.live_before < PARALLEL_MIN_BYTES;
@@ -155,7 +147,7 @@ static void mark_all(struct gc *g, const struct cycle *c) {
   mark_prepare(&g->marking, g->nmarkers);
   roots_collect(&g->roots, &g->world, c->sp);
   mark_run(&g->marking);
-  sum_markers(g);
+  mark_sum(&g->marking, &g->stats.heap_marked, &g->stats.objects_marked);
 }
 
 static void fill_input(struct gc *g, const struct cycle *c) {
@@ -173,6 +165,7 @@ static void fill_input(struct gc *g, const struct cycle *c) {
       .stack_bytes = g->roots.stack_bytes,
       .globals_bytes = g->roots.globals_bytes,
       .last_goal = g->last_goal == PACER_NO_GOAL ? 0 : g->last_goal,
+      .last_goal_age_ns = c->t.marked - g->last_end,
       .mapped_ready = retained + meta,
       .heap_free = retained > inuse ? retained - inuse : 0,
       .heap_alloc = c->t.live_before,
@@ -184,7 +177,7 @@ static void fill_input(struct gc *g, const struct cycle *c) {
 
 static void pace_next(struct gc *g, struct cycle *c) {
   struct heap *h = g->h;
-  uint64_t last_goal = g->last_goal;
+  uint64_t last_settled = g->settled_goal;
   fill_input(g, c);
   h->last_heap_inuse = memstat_load(&h->stats.heap_inuse);
   /* I2 */
@@ -192,8 +185,8 @@ static void pace_next(struct gc *g, struct cycle *c) {
   apply_pacing(g);
   uint64_t trigger = atomic_u64_load_relaxed(&h->gc_trigger);
   background_new_cycle(g, trigger);
-  if (g->last_goal != PACER_NO_GOAL && last_goal != PACER_NO_GOAL)
-    scavenger_pace(h, g->last_goal, last_goal, g->pacing.memory_limit);
+  if (g->settled_goal != PACER_NO_GOAL && last_settled != PACER_NO_GOAL)
+    scavenger_pace(h, g->settled_goal, last_settled, g->pacing.memory_limit);
 }
 
 static void note_pause(struct gc *g, const struct cycle *c) {
@@ -363,15 +356,6 @@ int64_t gc_set_memory_limit(struct heap *h, int64_t bytes) {
     g->pacing.memory_limit = bytes;
     repace(g);
   }
-  gc_unlock(g);
-  return old;
-}
-
-uint32_t gc_set_goal_decay(struct heap *h, uint32_t percent) {
-  struct gc *g = gc_of(h);
-  gc_lock(g);
-  uint32_t old = g->pacing.decay_percent;
-  g->pacing.decay_percent = percent > 100 ? 100 : percent;
   gc_unlock(g);
   return old;
 }

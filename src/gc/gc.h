@@ -66,9 +66,6 @@ int gc_set_percent(struct heap *h, int percent);
 /* Sets the soft memory limit in bytes and gives back the old value; negative
  * only asks. INT64_MAX: none. Waits. */
 int64_t gc_set_memory_limit(struct heap *h, int64_t bytes);
-/* How much of the previous goal the next one may fall by, in percent; 100: any
- * amount (see pacer.c). Gives back the old value. Waits. */
-uint32_t gc_set_goal_decay(struct heap *h, uint32_t percent);
 
 /* The words of [lo, hi) are roots from now on. Ranges may overlap and be added
  * several times. False: metadata memory is exhausted. Any thread, outside the

@@ -40,6 +40,7 @@
 #include "heap/heapbits.h"
 #include "type/ptrmask.h"
 #include "type/type.h"
+#include <string.h>
 
 #define MARK_RING 16 /* a power of two */
 /* Edges between two looks at whether others are idle: about 5 us. */
@@ -60,12 +61,31 @@ bool mark_init(struct marking *m, struct heap *h, struct roots *roots,
   m->meta = &h->meta;
   m->stat = &h->stats.gc_meta;
   atomic_u32_store_relaxed(&m->max_bufs, UINT32_MAX);
-  /* A span of one page lies in one arena. */
-  m->small_max = 64 * PTR_BYTES;
-  for (unsigned c = h->classes->nclasses - 1; c > 0; c--)
-    if (h->classes->npages[c] > 1 && h->classes->size[c] <= m->small_max)
-      m->small_max = h->classes->size[c] - 1u;
   return work_init_marker(m, 0);
+}
+
+/* See struct marker_class. The mask of a slot begins at a bit whose number in its
+ * byte is a multiple of the slot's lowest bit of size, and it must end in the 64
+ * bits that are loaded from that byte on. A span of one page lies in one arena,
+ * so that these slots do too. */
+static uint64_t slot_words(const struct sizeclass_table *t,
+                           unsigned sizeclass) {
+  unsigned nwords = t->size[sizeclass] / PTR_BYTES;
+  unsigned step = nwords & -nwords;
+  unsigned max_shift = step < 8 ? 8 - step : 0;
+  bool one_load = nwords + max_shift <= 64 && t->npages[sizeclass] == 1;
+  return one_load && sizeclass != 0 ? low_mask64(nwords) : 0;
+}
+
+static void reset_marker(const struct marking *m, struct marker *k) {
+  k->large_bytes = 0;
+  for (unsigned c = 0; c < NUM_SPAN_CLASSES; c++) {
+    struct spanclass sc = {(uint8_t)c};
+    k->class[c].found = 0;
+    k->class[c].slot_words =
+        spanclass_noscan(sc) ? 0
+                             : slot_words(m->h->classes, spanclass_size(sc));
+  }
 }
 
 void mark_prepare(struct marking *m, unsigned nmarkers) {
@@ -79,77 +99,119 @@ void mark_prepare(struct marking *m, unsigned nmarkers) {
   m->lo = lo;
   m->extent = hi > lo ? hi - lo : 0;
   m->shared = nmarkers > 1;
+  m->nmarkers = nmarkers;
   atomic_u32_store_relaxed(&m->active, 1);
   atomic_u32_store_relaxed(&m->next_root, 0);
   atomic_u32_store_relaxed(&m->done, 0);
   atomic_u32_store_relaxed(&m->overflow, 0);
-  for (unsigned i = 0; i < GC_MAX_MARKERS; i++)
-    m->marker[i].bytes = m->marker[i].objects = 0;
+  for (unsigned i = 0; i < nmarkers; i++) reset_marker(m, &m->marker[i]);
+}
+
+void mark_sum(const struct marking *m, uint64_t *bytes, uint64_t *objects) {
+  *bytes = *objects = 0;
+  for (unsigned i = 0; i < m->nmarkers; i++) {
+    const struct marker *k = &m->marker[i];
+    *bytes += k->large_bytes;
+    for (unsigned c = 0; c < NUM_SPAN_CLASSES; c++) {
+      *objects += k->class[c].found;
+      *bytes += k->class[c].found * m->h->classes->size[c / 2];
+    }
+  }
 }
 
 /* --- from an edge to a slot --- */
 
+/* Where entry[0] of the arena map would be if its first arena were number 0. An
+ * integer, because no object begins there. */
+static MGC_ALWAYS_INLINE uintptr_t entry_origin(const struct arena_map *map) {
+  return (uintptr_t)map->entry - map->first * sizeof map->entry[0];
+}
+
+/* arena_of for an address between the heap's lowest and highest. */
+static MGC_ALWAYS_INLINE const struct heap_arena *arena_at(uintptr_t origin,
+                                                           uintptr_t p) {
+  uintptr_t entry =
+      origin + (p >> HEAP_ARENA_SHIFT) * sizeof(struct atomic_ptr);
+  return atomic_ptr_load_relaxed((const struct atomic_ptr *)entry);
+}
+
 /* The slot that edge p leads to. False: none; p lies in [lo, lo + extent). */
-static MGC_ALWAYS_INLINE bool find_slot(const struct arena_map *arenas,
-                                        uintptr_t p, struct slot_ref *out) {
-  const struct heap_arena *a = arena_of(arenas, p);
+static MGC_ALWAYS_INLINE bool find_slot(uintptr_t origin, uintptr_t p,
+                                        struct slot_ref *out) {
+  const struct heap_arena *a = arena_at(origin, p);
   if (unlikely(!a)) return false;
   struct mspan *s = atomic_ptr_load_relaxed(&a->spans[arena_page_index(p)]);
   if (unlikely(!s)) return false;
-  uintptr_t off = p - s->base;
-  if (unlikely(off >= s->limit - s->base)) return false;
-  if (unlikely(atomic_u8_load_relaxed(&s->state) != MSPAN_INUSE)) return false;
+  /* In a stopped world a span that pages point to is in use (mspan I4). */
+  mgc_assert(atomic_u8_load_relaxed(&s->state) == MSPAN_INUSE && p >= s->base);
+  if (unlikely(p >= s->limit)) return false;
   out->s = s;
-  out->index = (uintptr_t)((off * (uint64_t)s->divmul) >> 32);
+  out->index = (uintptr_t)(((p - s->base) * (uint64_t)s->divmul) >> 32);
   __builtin_prefetch(&s->bits[out->index / 64], 1);
   __builtin_prefetch((const void *)p, 0);
   return true;
 }
 
-static MGC_COLD void note_span(struct heap *h, struct mspan *s) {
+/* The first of 64 slots of s is marked. */
+static MGC_COLD void note_span(struct marker *k, struct mspan *s) {
+  /* A large span has one slot, so this is once for each object. */
+  if (spanclass_size(s->spanclass) == 0) k->large_bytes += s->elemsize;
+  if (atomic_u8_load_relaxed(&s->has_marks)) return;
   atomic_u8_store_relaxed(&s->has_marks, 1);
-  arena_page_bit_set(arena_of(&h->arenas, s->base)->page_marks, s->base);
+  arena_page_bit_set(arena_of(&k->m->h->arenas, s->base)->page_marks, s->base);
 }
 
-/* Marks the slot. True: it was an object without a mark. */
-static MGC_ALWAYS_INLINE bool mark_slot(struct slot_ref r, bool shared) {
+/* Marks the slot. True: it was an object without a mark. *first: no other of its
+ * 64 was marked. */
+static MGC_ALWAYS_INLINE bool mark_slot(struct slot_ref r, bool shared,
+                                        bool *first) {
   struct mspan_bits *b = &r.s->bits[r.index / 64];
   uint64_t bit = 1ull << (r.index % 64);
   uint64_t mark = atomic_u64_load_relaxed(&b->mark);
   if (!(atomic_u64_load_relaxed(&b->alloc) & ~mark & bit)) return false;
-  if (shared) return !(atomic_u64_fetch_or_relaxed(&b->mark, bit) & bit);
-  atomic_u64_store_relaxed(&b->mark, mark | bit);
-  return true;
+  if (shared)
+    mark = atomic_u64_fetch_or_relaxed(&b->mark, bit);
+  else
+    atomic_u64_store_relaxed(&b->mark, mark | bit);
+  *first = mark == 0;
+  return !shared || !(mark & bit);
 }
 
 /* --- from an object to edges --- */
 
-/* Pushes the words of mask from w on. k has room for 64 (work I3). */
+/* Pushes the words of mask from w on. k has room for 64 (work I3). Masks whose
+ * bits are the lowest ones (all of a conservative object, the links at the head
+ * of a struct) need no search for the next bit. */
 static MGC_ALWAYS_INLINE size_t push_masked(uintptr_t *edge, size_t n,
                                             const uintptr_t *w, uint64_t mask,
                                             uintptr_t lo, uintptr_t extent) {
-  while (mask) {
-    uintptr_t v = scan_load(&w[__builtin_ctzll(mask)]);
+  if ((mask & (mask + 1)) == 0) {
+    for (; mask; mask >>= 1) {
+      uintptr_t v = scan_load(w++);
+      edge[n] = v;
+      n += v - lo < extent;
+    }
+    return n;
+  }
+  do {
+    uintptr_t v = scan_load(&w[(unsigned)__builtin_ctzll(mask)]);
     mask &= mask - 1;
     edge[n] = v;
     n += v - lo < extent;
-  }
+  } while (mask);
   return n;
 }
 
-/* The mask of an object of nwords <= 64 words at p, in one arena. Two bitmap
- * words are read without asking whether both are needed: the second may be the
- * first byte of what follows the bitmap, and is masked away then. */
-static MGC_ALWAYS_INLINE uint64_t small_mask(const struct heap_arena *a,
-                                             uintptr_t p, size_t nwords) {
+/* The mask of the slot at p, whose class has slot_words: 64 bits of the bitmap
+ * from the byte that holds p's bit. (Nobody writes the bitmap in a stopped
+ * world.) Past the end of the bitmap lies no_more_ptrs, so the load may run
+ * over; slot_words cuts that off. */
+static MGC_ALWAYS_INLINE uint64_t slot_mask(const struct heap_arena *a,
+                                            uintptr_t p, uint64_t slot_words) {
   uintptr_t i = arena_word_index(p);
-  const struct atomic_u64 *w = a->bitmap;
-  w += i / 64;
-  unsigned shift = (unsigned)(i % 64);
-  uint64_t bits = atomic_u64_load_relaxed(w) >> shift;
-  if (shift + nwords > 64)
-    bits |= atomic_u64_load_relaxed(w + 1) << (64 - shift);
-  return bits & (~0ull >> (64 - nwords));
+  uint64_t bits;
+  memcpy(&bits, (const char *)a->bitmap + i / 8, sizeof bits);
+  return bits >> (i % 8) & slot_words;
 }
 
 static void push_words(struct marker *k, uintptr_t p, uint64_t mask) {
@@ -172,7 +234,7 @@ static void scan_medium(struct marker *k, uintptr_t base, size_t size,
     const struct heap_arena *a = arena_of(arenas, p);
     uintptr_t next = align_down(p, 64 * PTR_BYTES) + 64 * PTR_BYTES;
     if (next > end) next = end;
-    uint64_t mask = small_mask(a, p, (next - p) / PTR_BYTES);
+    uint64_t mask = heapbits_load(a, p, next);
     if (mask) piece(k, p, mask);
     p = next;
     if (p < end && heapbits_no_more(a, p)) break;
@@ -224,56 +286,61 @@ static MGC_NOINLINE void push_big(struct marker *k, struct slot_ref r) {
 
 static MGC_ALWAYS_INLINE void drain(struct marker *k, const bool shared) {
   struct marking *const m = k->m;
-  const struct arena_map *const arenas = &m->h->arenas;
   const uintptr_t lo = m->lo, extent = m->extent;
-  const size_t small_max = m->small_max;
-  struct slot_ref ring[MARK_RING];
-  unsigned put = 0, get = 0;
-  uint64_t bytes = 0, objects = 0;
+  const uintptr_t origin = entry_origin(&m->h->arenas);
+  struct slot_ref ring[MARK_RING], r;
+  unsigned get = 0, held = 0; /* the oldest entry, and how many there are */
   uintptr_t *edge = k->cur->edge;
   size_t n = k->n;
 
 #define WITH_MARKER(call) (k->n = n, (call), n = k->n, edge = k->cur->edge)
   for (;;) {
-    while (put - get < MARK_RING && likely(n > 0)) {
+    if (likely(n > 0)) {
       uintptr_t p = edge[--n];
-      if (unlikely(p & WORK_PIECE_TAG))
+      if (unlikely(p & WORK_PIECE_TAG)) {
         WITH_MARKER(push_piece(k, p));
-      else if (likely(find_slot(arenas, p, &ring[put % MARK_RING])))
-        put++;
+        continue;
+      }
+      struct slot_ref found;
+      if (unlikely(!find_slot(origin, p, &found))) continue;
+      if (unlikely(held < MARK_RING)) {
+        ring[(get + held++) % MARK_RING] = found;
+        continue;
+      }
+      /* The ring is full: the new entry takes the oldest one's place. */
+      r = ring[get % MARK_RING];
+      ring[get++ % MARK_RING] = found;
+    } else if (held > 0) {
+      r = ring[get++ % MARK_RING];
+      held--;
+    } else {
+      bool more;
+      WITH_MARKER(more = work_refill(k));
+      if (more) continue;
+      return;
     }
     if (shared && unlikely(--k->budget == 0)) {
       k->budget = SHARE_BUDGET;
       WITH_MARKER(work_share(k));
     }
-    if (unlikely(put == get)) {
-      if (n > 0) continue;
-      bool more;
-      WITH_MARKER(more = work_refill(k));
-      if (!more) break;
-      continue;
-    }
-    struct slot_ref r = ring[get++ % MARK_RING];
-    if (!mark_slot(r, shared)) continue;
+    bool first;
+    if (!mark_slot(r, shared, &first)) continue;
+    if (unlikely(first)) note_span(k, r.s);
     const struct mspan *s = r.s;
-    size_t size = s->elemsize;
-    bytes += size;
-    objects++;
-    if (unlikely(!atomic_u8_load_relaxed(&s->has_marks))) note_span(m->h, r.s);
-    if (spanclass_noscan(s->spanclass)) continue;
-    if (unlikely(size > small_max)) {
-      WITH_MARKER(push_big(k, r));
+    struct marker_class *class = &k->class[s->spanclass.v];
+    class->found++;
+    const uint64_t slot_words = class->slot_words;
+    if (slot_words == 0) {
+      if (!mspan_noscan(s)) WITH_MARKER(push_big(k, r));
       continue;
     }
     if (unlikely(n + WORK_ROOM > WORKBUF_ENTRIES))
       WITH_MARKER(work_make_room(k));
-    uintptr_t base = s->base + r.index * size;
-    uint64_t mask = small_mask(arena_of(arenas, base), base, size / PTR_BYTES);
+    uintptr_t base = s->base + r.index * s->elemsize;
+    uint64_t mask = slot_mask(arena_at(origin, base), base, slot_words);
     n = push_masked(edge, n, (const uintptr_t *)base, mask, lo, extent);
   }
 #undef WITH_MARKER
-  k->bytes += bytes;
-  k->objects += objects;
 }
 
 static MGC_NOINLINE void drain_alone(struct marker *k) { drain(k, false); }

@@ -18,6 +18,8 @@ void mark_prepare(struct marking *m, unsigned nmarkers);
 void mark_drain(struct marker *k);
 /* Marks from the words of [lo, hi). Drains. */
 void mark_words(struct marker *k, uintptr_t lo, uintptr_t hi);
+/* What all markers found alive. Stopped world, after marking. */
+void mark_sum(const struct marking *m, uint64_t *bytes, uint64_t *objects);
 /* While edges were forgotten: scans all marked objects and roots again. One
  * marker, no helpers. */
 void mark_again(struct marker *k);

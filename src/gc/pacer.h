@@ -12,7 +12,7 @@
 struct pacer_config {
   int percent;            /* GOGC; negative: off */
   int64_t memory_limit;   /* bytes; INT64_MAX: none */
-  uint32_t decay_percent; /* how far the goal may fall in one cycle; 100: off */
+  int64_t goal_halflife_ns; /* how fast the goal may fall; 0: at once */
 };
 
 /* What one cycle ended with. Units: bytes. */
@@ -20,6 +20,7 @@ struct pacer_input {
   uint64_t heap_marked;
   uint64_t stack_bytes, globals_bytes;
   uint64_t last_goal; /* the goal that this cycle began with; 0: the first */
+  int64_t last_goal_age_ns; /* since that goal was set */
   /* For the memory limit. */
   uint64_t
       mapped_ready;    /* all that the library holds, without returned pages */
@@ -30,6 +31,7 @@ struct pacer_input {
 
 struct pacer_output {
   uint64_t goal;    /* what the heap may grow to; PACER_NO_GOAL: anything */
+  uint64_t settled; /* what goal falls to when nothing changes */
   uint64_t trigger; /* heap_live at which to collect */
   bool by_limit;    /* the memory limit, not the percentage, set the goal */
 };

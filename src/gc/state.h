@@ -48,6 +48,7 @@ struct gc {
   struct pacer_config pacing; /* (g) */
   struct pacer_input last;    /* (g) of the last cycle */
   uint64_t last_goal;         /* (g) 0: none yet */
+  uint64_t settled_goal;      /* (g) the same without its slow fall */
   struct limiter limiter;     /* (g) */
   int64_t last_end;           /* (g) ns, monotonic */
   int64_t gc_cpu_ns;          /* (g) processor time of collections */

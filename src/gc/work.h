@@ -55,7 +55,14 @@ struct MGC_CACHE_ALIGNED marker {
   size_t n;              /* (m) edges in cur */
   uint32_t budget;       /* (m) edges to take before looking at idle markers */
   unsigned index;        /* (c) */
-  uint64_t bytes, objects; /* (m) found alive */
+  uint64_t large_bytes;  /* (m) of large objects found alive */
+  /* What the loop needs of a span class, together. */
+  struct marker_class {
+    uint64_t found; /* (m) objects found alive */
+    /* (c) Low bits for the words of a slot whose mask can be had with one load;
+     * 0: larger slots, and noscan ones. */
+    uint64_t slot_words;
+  } class[NUM_SPAN_CLASSES];
 };
 
 #define GC_MAX_MARKERS 64
@@ -66,7 +73,7 @@ struct marking {
   struct heap *h;       /* (c) */
   struct roots *roots;  /* (c) */
   bool shared;          /* (c) more than one marker in this cycle */
-  size_t small_max;     /* (c) objects up to this size never cross arenas */
+  unsigned nmarkers;    /* (c) that take part, at most */
 
   MGC_CACHE_ALIGNED struct lfstack full;
   MGC_CACHE_ALIGNED struct lfstack empty;

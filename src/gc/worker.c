@@ -90,7 +90,10 @@ static void mark_until_done(struct marker *k) {
 static void help(struct marker *k) {
   struct marking *m = k->m;
   atomic_u32_fetch_add_seq_cst(&m->participants, 1);
-  if (atomic_u32_load_seq_cst(&m->open) && await_work(m)) mark_until_done(k);
+  /* One that was made after this cycle was prepared stays out. */
+  if (atomic_u32_load_seq_cst(&m->open) && k->index < m->nmarkers &&
+      await_work(m))
+    mark_until_done(k);
   /* release: the marks, to the acquire in dismiss_helpers */
   if (atomic_u32_fetch_sub_acq_rel(&m->participants, 1) == 1)
     futex_wake(&m->participants, 1);
