@@ -9,7 +9,7 @@ TESTS ?=
 BUILD = build/release
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench build install lint format clean
+.PHONY: help run test bench configure build install lint format clean
 
 help: ## this list
 	@echo 'mallocgc: a typed, garbage-collected heap for C'
@@ -17,14 +17,13 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
 	  awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-# Configures only when it was not done: CMake itself sees changed lists later.
-$(BUILD)/build.ninja:
+# Always, and in less than a second: a package that make test or make bench
+# installed is noticed by this.
+configure:
+	@mkdir -p build
 	@cmake --preset release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 
-build/:
-	@mkdir -p build
-
-build: build/ $(BUILD)/build.ninja ## the library and the command, in build/release
+build: configure ## the library and the command, in build/release
 	@cmake --build $(BUILD) -j $(JOBS) --target mallocgc_shared mallocgc_static mallocgc
 
 run: ## build, then load real JSON documents into the heap and report
@@ -36,14 +35,14 @@ test: ## every test, in every build and stress mode (PRESETS=debug TESTS=regex: 
 	@tools/install-deps.sh test
 	@python3 tools/run_tests.py --jobs $(JOBS) --presets '$(PRESETS)' --tests '$(TESTS)'
 
-bench: build/ ## benchmarks beside libgc, malloc and (when installed) Go
+bench: ## benchmarks beside libgc, malloc and (when installed) Go
 	@tools/install-deps.sh bench
-	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(MAKE) --no-print-directory configure
 	@cmake --build $(BUILD) -j $(JOBS) --target bench
 
-install: build/ ## install under PREFIX (default /usr/local)
+install: ## install under PREFIX (default /usr/local)
 	@tools/install-deps.sh run
-	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(MAKE) --no-print-directory configure
 	@cmake --build $(BUILD) -j $(JOBS)
 	@DESTDIR='$(DESTDIR)' cmake --install $(BUILD) --prefix '$(PREFIX)'
 

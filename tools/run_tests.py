@@ -63,14 +63,13 @@ def quiet(command, log):
 
 
 def build(preset, jobs):
-    """Configures once, then builds: the build itself notices changed lists."""
+    """Configures (a package may have come since the last time) and builds."""
     directory = os.path.join("build", preset)
     os.makedirs(os.path.join(ROOT, directory), exist_ok=True)
     log = os.path.join(ROOT, directory, "build.log")
     started = time.monotonic()
-    if not os.path.exists(os.path.join(ROOT, directory, "build.ninja")):
-        if not quiet(["cmake", "--preset", preset], log):
-            return False
+    if not quiet(["cmake", "--preset", preset], log):
+        return False
     if not quiet(["cmake", "--build", directory, "-j", str(jobs)], log):
         return False
     say(f"[{preset}] built in {time.monotonic() - started:.0f} s")

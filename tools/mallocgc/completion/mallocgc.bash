@@ -14,7 +14,7 @@ _mallocgc() {
       esac ;;
     demo)
       case $cur in
-        -*) COMPREPLY=($(compgen -W '--help' -- "$cur")) ;;
+        -*) COMPREPLY=($(compgen -W '--json --rounds --threads --help' -- "$cur")) ;;
         *) COMPREPLY=($(compgen -f -X '!*.json' -- "$cur")
                       $(compgen -d -- "$cur")) ;;
       esac ;;
