@@ -133,7 +133,68 @@ Test(mcache, a_second_type_marks_its_run_only) {
   cr_assert_null(atomic_ptr_load_relaxed(&s->masktype));
 }
 
+Test(mcache, a_second_run_of_the_type_keeps_the_spans_mask) {
+  struct heap *h = test_heap();
+  struct mcache *c = mcache_new(h);
+  struct spanclass spc = spanclass_make(41, false); /* 3072: 8 in 3 pages */
+  for (int i = 0; i < 5; i++) take(h, c, spc, &type_a);
+  struct mspan *s = c->span[spc.v];
+  cr_assert_eq(atomic_ptr_load_relaxed(&s->masktype), &type_a);
+}
+
+Test(mcache, another_type_after_a_sweep_spares_the_living) {
+  struct heap *h = test_heap();
+  struct mcache *c = mcache_new(h);
+  struct spanclass spc = spanclass_make(5, false);
+  char *a = take(h, c, spc, &type_a);
+  struct mspan *s = c->span[spc.v];
+  mcache_flush(h, c);
+  mspan_set_mark(s, mspan_index(s, (uintptr_t)a));
+  sweep_start_cycle(h);
+  char *b = take(h, c, spc, &type_b);
+  cr_assert_eq(b, a + 48);
+  cr_assert(slot_has_mask(h, a, 48, mask_a));
+  cr_assert(slot_has_mask(h, b, 48, mask_b));
+}
+
+Test(mcache, caches_that_come_and_go_leave_nothing) {
+  struct heap *h = test_heap();
+  uint64_t first = 0;
+  for (int i = 0; i < 300; i++) {
+    struct mcache *c = mcache_new(h);
+    take(h, c, spanclass_make(3, true), mgc_run_raw);
+    take(h, c, spanclass_make(30, true), mgc_run_raw);
+    struct mspan *s = c->span[spanclass_make(3, true).v];
+    mcache_push_reuse(h, c, s, mspan_slot(s, 100));
+    mcache_delete(h, c);
+    uint64_t bytes =
+        memstat_load(&h->stats.span_meta) + memstat_load(&h->stats.cache_meta);
+    if (i < 20) first = bytes; /* sets and stocks are made once */
+    cr_assert_eq(bytes, first, "cache %d", i);
+  }
+  mheap_verify(h);
+}
+
 /* --- explicit frees --- */
+
+Test(mcache, a_reused_slot_that_was_not_taken_is_free_again) {
+  struct heap *h = test_heap();
+  struct mcache *c = mcache_new(h);
+  struct spanclass spc = spanclass_make(40, true); /* 3 slots */
+  char *p = take(h, c, spc, mgc_run_raw);
+  for (int i = 0; i < 3; i++) take(h, c, spc, mgc_run_raw);
+  struct mspan *s = span_of_heap(&h->arenas, (uintptr_t)p);
+  cr_assert(mcache_free_slot(h, c, s, 0));
+  mcache_flush(h, c);
+  /* In another span now; the freed slot comes as a run of its own. */
+  cr_assert(mcache_push_reuse(h, c, s, (uintptr_t)p));
+  cr_assert_eq(mcache_refill(h, c, spc, mgc_run_raw), s);
+  cr_assert(mspan_is_alloc(s, 0));
+  mcache_flush(h, c);
+  cr_assert_not(mspan_is_alloc(s, 0));
+  cr_assert_eq(live(h, c), 3 * 2688);
+  mheap_verify(h);
+}
 
 Test(mcache, freed_slots_come_back_zeroed_before_new_ones) {
   struct heap *h = test_heap();
@@ -196,8 +257,9 @@ Test(mcache, a_forgotten_reuse_list_loses_no_slot) {
   for (int i = 0; i < 9; i++) p[i] = take(h, c, spc, mgc_run_raw);
   struct mspan *s = span_of_heap(&h->arenas, (uintptr_t)p[1]);
   cr_assert(mcache_free_slot(h, c, s, 1));
-  mcache_flush(h, c);
+  mcache_delete(h, c);
   mheap_verify(h);
+  c = mcache_new(h);
   cr_assert_eq(take(h, c, spc, mgc_run_raw), p[1]);
 }
 

@@ -3,6 +3,8 @@
 #include "support/test_heap.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 #define SC 45u /* 4864 bytes: 5 slots in 3 pages */
@@ -70,6 +72,42 @@ Test(mcentral, a_freed_slot_brings_a_full_span_back_once,
   sweep_all(h);
   cr_assert_eq(atomic_u64_load_relaxed(&h->stats.pages_inuse), 0);
   mheap_verify(h);
+}
+
+/* --- threads: slots are freed just as their span is filed --- */
+
+static struct atomic_u32 round_ready, round_done;
+static struct mspan *race_span;
+
+enum { RACE_ROUNDS = 5000 };
+
+static void *free_when_told(void *arg) {
+  (void)arg;
+  for (uint32_t i = 1; i <= RACE_ROUNDS; i++) {
+    while (atomic_u32_load_acquire(&round_ready) != i) sched_yield();
+    for (unsigned k = 0; k < i % 4; k++) cpu_relax();
+    cr_assert(mspan_free_slot(race_span, i % 5));
+    mcentral_note_free(h, race_span);
+    atomic_u32_store_release(&round_done, i);
+  }
+  return NULL;
+}
+
+Test(mcentral, no_slot_is_lost_between_freeing_and_filing,
+     .init = fixture_init) {
+  pthread_t t;
+  race_span = cache();
+  fill(race_span, 5);
+  pthread_create(&t, NULL, free_when_told, NULL);
+  for (uint32_t i = 1; i <= RACE_ROUNDS; i++) {
+    atomic_u32_store_release(&round_ready, i);
+    mcentral_uncache_span(h, race_span);
+    while (atomic_u32_load_acquire(&round_done) != i) sched_yield();
+    cr_assert_eq(swept_len(false), 1, "round %u", i);
+    cr_assert_eq(cache(), race_span);
+    fill(race_span, 5);
+  }
+  pthread_join(t, NULL);
 }
 
 Test(mcentral, uncache_of_a_span_nobody_caches_is_fatal, .init = fixture_init,

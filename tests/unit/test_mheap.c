@@ -35,11 +35,14 @@ Test(mheap, tiny_arenas_lie_apart) {
   uintptr_t base[3];
   for (int i = 0; i < 3; i++) {
     struct mspan *s =
-        mheap_alloc_large(h, HEAP_ARENA_BYTES - MIB, 0, true, NULL);
+        mheap_alloc_large(h, HEAP_ARENA_BYTES / 2 + MIB, 0, true, NULL);
     base[i] = align_down(s->base, HEAP_ARENA_BYTES);
   }
   cr_assert(base[1] - base[0] != HEAP_ARENA_BYTES);
   cr_assert(base[2] - base[1] != HEAP_ARENA_BYTES);
+  /* What a left arena had is not lost. */
+  uint64_t sys = memstat_load(&h->stats.heap_sys);
+  cr_assert_geq(sys, 2 * (uint64_t)HEAP_ARENA_BYTES + 33 * MIB);
   mheap_verify(h);
 }
 
@@ -331,11 +334,17 @@ static bool exercise_failing(uint64_t fail_at, bool forever, unsigned log2) {
       .vm = vm_faulty_init(&faulty, vm_system(), fail_at, forever),
       .opt.window_log2 = log2};
   struct heap *h = test_heap_cfg(cfg);
+  if (h) exercise(h);
+  uint64_t ncalls = atomic_u64_load_relaxed(&faulty.ncalls);
   if (h) {
-    exercise(h);
     mheap_verify(h);
+    faulty.fail_at = 0;
+    scavenge_now(h, SIZE_MAX);
+    cr_assert_eq(memstat_load(&h->stats.heap_sys) -
+                     memstat_load(&h->stats.heap_released),
+                 memstat_load(&h->stats.heap_inuse), "pages leaked");
   }
-  return atomic_u64_load_relaxed(&faulty.ncalls) >= fail_at;
+  return ncalls >= fail_at;
 }
 
 Test(mheap, each_vm_call_may_fail_once_or_for_ever) {

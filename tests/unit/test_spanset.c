@@ -90,6 +90,17 @@ Test(spanset, blocks_are_used_again) {
   cr_assert_leq(atomic_u64_load_relaxed(&f.src.bytes), 256u << 10);
 }
 
+Test(spanset, resets_give_blocks_back) {
+  struct set_fixture f;
+  fixture_init(&f, 0);
+  for (uintptr_t i = 0; i < 300; i++) {
+    cr_assert(spanset_push(&f.set, span_number(i)));
+    cr_assert_eq(spanset_pop(&f.set), span_number(i));
+    spanset_reset(&f.set);
+  }
+  cr_assert_leq(atomic_u64_load_relaxed(&f.src.bytes), 256u << 10);
+}
+
 Test(spanset, push_without_memory_fails_and_leaves_the_set_whole) {
   struct set_fixture f;
   fixture_init(&f, 2); /* one chunk of 256 KiB: about 56 blocks */
