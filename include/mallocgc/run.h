@@ -48,7 +48,8 @@ extern __thread struct mgc_cache *mgc_tls
 extern const char mgc_run_zeroed_marker[1]
     __attribute__((visibility("default")));
 extern const char mgc_run_raw_marker[1] __attribute__((visibility("default")));
-#define mgc_run_zeroed ((const struct mgc_type *)(const void *)mgc_run_zeroed_marker)
+#define mgc_run_zeroed                                                         \
+  ((const struct mgc_type *)(const void *)mgc_run_zeroed_marker)
 #define mgc_run_raw ((const struct mgc_type *)(const void *)mgc_run_raw_marker)
 
 /* Adds n to r->cur and returns the value before, in one instruction as far as
@@ -62,11 +63,15 @@ static inline uintptr_t mgc_run_bump(struct mgc_run *r, uintptr_t n) {
 #endif
 }
 
-/* A slot of r, or NULL when the run is used up. */
-static inline void *mgc_run_take(struct mgc_run *r, uintptr_t elemsize) {
+/* Takes a slot of r; 0 when the run is used up. `end` is read after the addition:
+ * a stop in between has made it 0. */
+static inline int mgc_run_take(struct mgc_run *r, uintptr_t elemsize,
+                               uintptr_t *slot) {
   uintptr_t p = mgc_run_bump(r, elemsize);
-  uintptr_t end = __atomic_load_n((volatile uintptr_t *)&r->end, __ATOMIC_RELAXED);
-  return __builtin_expect(p + elemsize <= end, 1) ? (void *)p : (void *)0;
+  uintptr_t end =
+      __atomic_load_n((volatile uintptr_t *)&r->end, __ATOMIC_RELAXED);
+  *slot = p;
+  return __builtin_expect(p + elemsize <= end, 1);
 }
 
 #ifdef __cplusplus

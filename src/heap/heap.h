@@ -19,15 +19,16 @@
 /* Run-time options that the heap and the layers above read; alloc/options.c
  * fills them from MALLOCGC_OPTIONS. All (c). */
 struct heap_options {
-  bool tiny;             /* tiny allocator; default on */
-  bool verify;           /* run verifiers at each phase change */
-  bool checkmark;        /* re-mark and compare after each mark */
-  bool clobber_free;     /* fill freed slots with 0xdb */
-  bool scavenge;         /* background scavenger; default on */
-  bool background_sweep; /* default on */
-  bool tiny_arenas;      /* grow by one chunk at a time, arenas far apart */
-  uint32_t gc_every;     /* collect at every nth run acquisition; 0: off */
-  uint64_t fail_vm;      /* fail the nth VM call; 0: off */
+  bool tiny;                 /* tiny allocator; default on */
+  bool verify;               /* run verifiers at each phase change */
+  bool checkmark;            /* re-mark and compare after each mark */
+  bool clobber_free;         /* fill freed slots with 0xdb */
+  bool scavenge;             /* background scavenger; default on */
+  bool background_sweep;     /* default on */
+  bool tiny_arenas;          /* grow by one chunk at a time, arenas far apart */
+  uint32_t goal_halflife_ms; /* how fast the goal may fall; 0: at once */
+  uint32_t gc_every;         /* collect at every nth run acquisition; 0: off */
+  uint64_t fail_vm;          /* fail the nth VM call; 0: off */
   bool fail_vm_forever;
   uint32_t mark_workers; /* 0: number of processors */
   uint32_t window_log2;  /* address window; 0: chosen at init */
@@ -105,6 +106,14 @@ struct heap {
   struct heap_stats stats;
   void *gc; /* (c) struct gc of the gc layer */
 };
+
+/* heap_live for those who compare it. The counter itself may be below zero for a
+ * moment: one thread's frees are added before another's allocations of the same
+ * objects (mcache.live_debt). */
+static inline uint64_t heap_live_bytes(const struct heap *h) {
+  int64_t live = (int64_t)atomic_u64_load_relaxed(&h->heap_live);
+  return live > 0 ? (uint64_t)live : 0;
+}
 
 struct heap_config {
   struct vm *vm;
