@@ -45,14 +45,16 @@ void *mgc_new_array_from(struct mgc_typeslot *slot, size_t n) MGC_ALLOC_FN;
 
 static inline void *mgc_new_from(struct mgc_typeslot *slot) {
   /* acquire: pairs with the release that set the slot up */
-  const struct mgc_type *match = __atomic_load_n(&slot->match, __ATOMIC_ACQUIRE);
-  struct mgc_run *run =
-      (struct mgc_run *)(void *)((char *)mgc_tls + slot->run_offset);
-  if (__builtin_expect(
-          __atomic_load_n(&run->type, __ATOMIC_RELAXED) == match, 1)) {
-    void *p = mgc_run_take(run, slot->elemsize);
-    if (__builtin_expect(p != 0, 1)) return p;
-  }
+  const struct mgc_type *match =
+      __atomic_load_n(&slot->match, __ATOMIC_ACQUIRE);
+  uint32_t offset = __atomic_load_n(&slot->run_offset, __ATOMIC_RELAXED);
+  uint32_t elemsize = __atomic_load_n(&slot->elemsize, __ATOMIC_RELAXED);
+  struct mgc_run *run = (struct mgc_run *)(void *)((char *)mgc_tls + offset);
+  uintptr_t p;
+  if (__builtin_expect(__atomic_load_n(&run->type, __ATOMIC_RELAXED) == match,
+                       1) &&
+      mgc_run_take(run, elemsize, &p))
+    return (void *)p;
   return mgc_new_slow(slot);
 }
 
@@ -189,7 +191,7 @@ void *mgc_mallocgc(size_t size, const struct mgc_type *type,
 
 /**
  * Resizes an object, in place where that is possible. What the collector knows of
- * its words is kept. The old object is freed when it moves: no other pointer to
+ * its words is kept; an alignment beyond the type's and the size's is not. The old object is freed when it moves: no other pointer to
  * it may be used again. p NULL: as mgc_alloc.
  *
  * Units:     bytes. size 0 frees p and gives an object of size 0.

@@ -71,7 +71,7 @@ static inline int mgc_run_take(struct mgc_run *r, uintptr_t elemsize,
   uintptr_t end =
       __atomic_load_n((volatile uintptr_t *)&r->end, __ATOMIC_RELAXED);
   *slot = p;
-  return __builtin_expect(p + elemsize <= end, 1);
+  return __builtin_expect(p + elemsize <= end, 1) != 0;
 }
 
 #ifdef __cplusplus

@@ -14,9 +14,9 @@ extern "C" {
 #define MGC_PAUSE_RING 256
 
 struct mgc_size_stats {
-  uint32_t size;       /* bytes of a slot */
-  uint64_t mallocs;    /* slots handed out, ever */
-  uint64_t frees;      /* slots found dead or freed, ever */
+  uint32_t size;    /* bytes of a slot */
+  uint64_t mallocs; /* slots handed out, ever */
+  uint64_t frees;   /* slots found dead or freed, ever */
 };
 
 /** Go's MemStats in snake case. All sizes are bytes, all times nanoseconds.
@@ -35,8 +35,8 @@ struct mgc_memstats {
   uint64_t heap_inuse;    /* bytes in spans that hold objects */
   uint64_t heap_released; /* of heap_idle: given back to the OS */
   uint64_t heap_objects;  /* mallocs - frees */
-  uint64_t heap_live;     /* what pacing counts: runs count when they are taken */
-  uint64_t heap_marked;   /* bytes the last mark found alive */
+  uint64_t heap_live;   /* what pacing counts: runs count when they are taken */
+  uint64_t heap_marked; /* bytes the last mark found alive */
 
   uint64_t mspan_sys;  /* span structs and their bits */
   uint64_t mcache_sys; /* thread caches */
@@ -47,10 +47,10 @@ struct mgc_memstats {
   uint64_t next_gc;        /* heap_live at which the next collection starts */
   uint64_t last_gc;        /* end of the last one, since 1970 */
   uint64_t pause_total_ns; /* of the stops of collections */
-  uint64_t pause_ns[MGC_PAUSE_RING];  /* the last ones: [(num_gc + 255) % 256] */
+  uint64_t pause_ns[MGC_PAUSE_RING]; /* the last ones: [(num_gc + 255) % 256] */
   uint64_t pause_end[MGC_PAUSE_RING]; /* since 1970 */
-  uint32_t num_gc;        /* completed collections */
-  uint32_t num_forced_gc; /* of these: by mgc_collect */
+  uint32_t num_gc;                    /* completed collections */
+  uint32_t num_forced_gc;             /* of these: by mgc_collect */
   double gc_cpu_fraction; /* of the processor time since the start */
   bool enable_gc;         /* false: mgc_set_gc_percent(-1) and no limit */
   uint32_t threads;       /* attached now */

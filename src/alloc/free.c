@@ -22,13 +22,17 @@ bool object_find(const struct heap *h, uintptr_t p, struct object_ref *out) {
   if (!s) return false;
   out->span = s;
   out->index = s->divmul ? mspan_index(s, p) : 0;
+  /* A dead address may meet a span that is being made: stay inside its bits. */
+  if (unlikely(out->index >= s->nelems)) {
+    out->span = NULL;
+    return false;
+  }
   out->base = mspan_slot(s, out->index);
   return mspan_is_alloc(s, out->index);
 }
 
-static MGC_COLD MGC_NORETURN void free_invalid(const void *p,
-                                               const struct object_ref *o,
-                                               const char *why) {
+static MGC_COLD MGC_NORETURN void
+free_invalid(const void *p, const struct object_ref *o, const char *why) {
   if (!o->span) fatal_user("invalid free", "ptr=%p (%s)", p, why);
   fatal_user("invalid free",
              "ptr=%p (%s) span=0x%lx elemsize=%zu index=%u object=0x%lx", p,
@@ -36,9 +40,8 @@ static MGC_COLD MGC_NORETURN void free_invalid(const void *p,
              (unsigned long)o->base);
 }
 
-static MGC_COLD MGC_NORETURN void free_double(const void *p,
-                                              const struct mspan *s,
-                                              unsigned index) {
+static MGC_COLD MGC_NORETURN void
+free_double(const void *p, const struct mspan *s, unsigned index) {
   fatal_user("double free", "ptr=%p span=0x%lx elemsize=%zu index=%u", p,
              (unsigned long)s->base, s->elemsize, index);
 }
@@ -71,12 +74,8 @@ static void free_large(struct thread *t, struct mspan *s, const void *p) {
 static void free_small(struct thread *t, struct mspan *s, unsigned index,
                        void *p) {
   struct heap *h = t->heap;
-  struct mcache *c = t->cache;
   if (h->opt.clobber_free) memset(p, 0xdb, s->elemsize);
-  if (!mspan_free_slot(s, index)) free_double(p, s, index);
-  c->counts.nfree[spanclass_size(s->spanclass)]++;
-  c->live_debt -= (int64_t)s->elemsize;
-  mcache_push_reuse(h, c, s, (uintptr_t)p);
+  if (!mcache_free_slot(h, t->cache, s, index)) free_double(p, s, index);
 }
 
 void object_free(struct thread *t, void *p) {
@@ -86,11 +85,12 @@ void object_free(struct thread *t, void *p) {
   find_for_free(h, p, &o);
   if (is_tiny_block(h, o.span)) return;
   thread_enter(t);
-  sweep_ensure(h, o.span);
-  if (spanclass_size(o.span->spanclass) == 0)
+  if (spanclass_size(o.span->spanclass) == 0) {
+    sweep_ensure(h, o.span);
     free_large(t, o.span, p);
-  else
+  } else {
     free_small(t, o.span, o.index, p);
+  }
   thread_leave(t);
 }
 
@@ -105,6 +105,14 @@ static const struct mgc_type *type_for_copy(const struct mspan *s) {
  * more than half of it. */
 static bool realloc_fits(const struct mspan *s, size_t size) {
   return size <= s->elemsize && (size > s->elemsize / 2 || s->elemsize <= 16);
+}
+
+/* The alignment a moved object gets: its type's own may be more than what its
+ * size implies. */
+static size_t realloc_align(const struct mgc_type *type, size_t size) {
+  size_t align = alloc_natural_align(size);
+  if (type && align < 8) align = 8;
+  return type && type->align > align ? type->align : align;
 }
 
 static bool realloc_in_place(struct thread *t, struct mspan *s, size_t size) {
@@ -131,12 +139,15 @@ void *object_realloc(struct thread *t, void *p, size_t size) {
     if (q) memcpy(q, p, old < size ? old : size);
     return q;
   }
-  if (realloc_fits(s, size) || realloc_in_place(t, s, size)) return p;
+  if (realloc_fits(s, size)) {
+    /* What is cut off must be zero when the object grows again. */
+    if (!mspan_noscan(s)) memset((char *)p + size, 0, s->elemsize - size);
+    return p;
+  }
+  if (realloc_in_place(t, s, size)) return p;
   size_t old = s->elemsize;
   const struct mgc_type *type = type_for_copy(s);
-  /* The type's own alignment may be more than its size implies. */
-  size_t align = type && type->align > 16 ? type->align : 16;
-  char *q = mallocgc(size, type, size < align ? 8 : align, type != NULL);
+  char *q = mallocgc(size, type, realloc_align(type, size), type != NULL);
   if (!q) return NULL;
   memcpy(q, p, old < size ? old : size);
   object_free(t, p);

@@ -14,16 +14,14 @@
 struct atomic_ptr heap_default_ptr;
 
 static struct mutex init_lock = MUTEX_INIT(init);
-static bool init_failed;               /* guarded by init_lock */
-static struct pacing_options pacing;   /* written once under init_lock */
-static struct vm_faulty faulty_vm;     /* option fail_vm */
+static bool init_failed;             /* guarded by init_lock */
+static struct pacing_options pacing; /* written once under init_lock */
+static struct vm_faulty faulty_vm;   /* option fail_vm */
 
-const struct pacing_options *heap_default_pacing(void) {
-  return &pacing;
-}
+const struct pacing_options *heap_default_pacing(void) { return &pacing; }
 
 static const char *read_environment(const char *name) {
-  return getenv(name);
+  return secure_getenv(name);
 }
 
 static struct vm *choose_vm(const struct heap_options *opt) {
@@ -35,8 +33,7 @@ static struct vm *choose_vm(const struct heap_options *opt) {
 static struct heap *heap_make(void) {
   struct heap_config cfg = {.classes = &sizeclasses_heap};
   const char *bad = options_load(&cfg.opt, &pacing, read_environment);
-  if (bad)
-    print_fd(2, "mallocgc: warning: cannot understand all of %s\n", bad);
+  if (bad) print_fd(2, "mallocgc: warning: cannot understand all of %s\n", bad);
   cfg.vm = choose_vm(&cfg.opt);
   cfg.address_space_left = vm_address_space_left();
 

@@ -45,7 +45,7 @@ char zerobase[16] __attribute__((aligned(16)));
 
 unsigned alloc_sizeclass(const struct heap *h, size_t size, size_t align) {
   const struct sizeclass_table *tab = h->classes;
-  if (unlikely(size > MAX_SMALL_SIZE)) return 0;
+  if (unlikely(size > MAX_SMALL_SIZE || align > MGC_PAGE_SIZE)) return 0;
   unsigned c = sizeclass_of(tab, size);
   /* Spans start on pages, so a slot is aligned when its size is a multiple. */
   while (unlikely(!is_aligned(tab->size[c], align)))
@@ -56,8 +56,7 @@ unsigned alloc_sizeclass(const struct heap *h, size_t size, size_t align) {
 /* Collects when it is time to. The object just taken is still in the caller's
  * frame, where the scan finds it. */
 static MGC_NOINLINE void alloc_maybe_collect(struct heap *h) {
-  bool due = atomic_u64_load_relaxed(&h->heap_live) >=
-             atomic_u64_load_relaxed(&h->gc_trigger);
+  bool due = heap_live_bytes(h) >= atomic_u64_load_relaxed(&h->gc_trigger);
   uint32_t every = h->opt.gc_every;
   if (unlikely(every != 0) &&
       (atomic_u64_fetch_add_relaxed(&h->ticks, 1) + 1) % every == 0) {
@@ -81,8 +80,8 @@ static bool alloc_refill(struct thread *t, struct spanclass spc,
   for (int attempt = 0;; attempt++) {
     if (likely(mcache_refill(c->heap, c, spc, want) != NULL)) return true;
     thread_leave(t);
-    bool again = alloc_out_of_memory(c->heap, c->pub.run[spc.v].elemsize,
-                                     attempt);
+    bool again =
+        alloc_out_of_memory(c->heap, c->pub.run[spc.v].elemsize, attempt);
     thread_enter(t);
     if (!again) return false;
   }
@@ -93,7 +92,8 @@ static MGC_NOINLINE void alloc_fit_slot(struct mcache *c, struct spanclass spc,
                                         void *p, const struct mgc_type *want) {
   struct mspan *s = c->span[spc.v];
   if (spanclass_noscan(spc)) {
-    if (want == mgc_run_zeroed && s->needzero) memset(p, 0, s->elemsize);
+    if (want == mgc_run_zeroed && mspan_slots_dirty(s))
+      memset(p, 0, s->elemsize);
     return;
   }
   heapbits_set_slots(&c->heap->arenas, s, mspan_index(s, (uintptr_t)p), 1, want,
@@ -109,19 +109,18 @@ void *alloc_small(struct thread *t, struct spanclass spc,
   if (spanclass_noscan(spc)) type = zero ? mgc_run_zeroed : mgc_run_raw;
   bool refilled = false;
   thread_enter(t);
-  void *p = mgc_run_take(r, r->elemsize);
-  if (unlikely(!p)) {
+  uintptr_t p;
+  while (unlikely(!mgc_run_take(r, r->elemsize, &p))) {
     if (!alloc_refill(t, spc, type)) {
       thread_leave(t);
       return NULL;
     }
-    p = mgc_run_take(r, r->elemsize);
     refilled = true;
   }
-  if (r->type != type) alloc_fit_slot(c, spc, p, type);
+  if (r->type != type) alloc_fit_slot(c, spc, (void *)p, type);
   thread_leave(t);
   if (refilled) alloc_maybe_collect(c->heap);
-  return p;
+  return (void *)p;
 }
 
 /* The tiny block's words are read and written here while a stop may come at any
@@ -129,8 +128,7 @@ void *alloc_small(struct thread *t, struct spanclass spc,
  * every interleaving end in a block that this thread still refers to. */
 void *alloc_tiny(struct thread *t, size_t size, size_t align) {
   struct mcache *c = t->cache;
-  uintptr_t off =
-      align_up(atomic_uptr_load_relaxed(&c->tinyoffset), align);
+  uintptr_t off = align_up(atomic_uptr_load_relaxed(&c->tinyoffset), align);
   uintptr_t tiny = atomic_uptr_load_relaxed(&c->tiny);
   if (off + size <= MAX_TINY_SIZE && tiny != 0) {
     atomic_uptr_store_relaxed(&c->tinyoffset, off + size);
@@ -142,8 +140,10 @@ void *alloc_tiny(struct thread *t, size_t size, size_t align) {
   /* Keep the block that has more room left. */
   if (size < atomic_uptr_load_relaxed(&c->tinyoffset) ||
       atomic_uptr_load_relaxed(&c->tiny) == 0) {
-    atomic_uptr_store_relaxed(&c->tinyoffset, size);
+    /* The block first: a stop between the two makes it 0 again. */
     atomic_uptr_store_relaxed(&c->tiny, (uintptr_t)p);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    atomic_uptr_store_relaxed(&c->tinyoffset, size);
   }
   return p;
 }
@@ -154,23 +154,26 @@ void *alloc_large(struct thread *t, size_t size, size_t align,
   struct heap *h = c->heap;
   bool noscan = type == NULL;
   struct mspan *s;
+  char *p = NULL;
   for (int attempt = 0;; attempt++) {
     thread_enter(t);
     s = mheap_alloc_large(h, size, align, noscan, c);
     if (s) {
       c->counts.large_nalloc++;
       c->counts.large_alloc_bytes += s->elemsize;
+      p = (char *)s->base;
+      /* A stop finds the object by this address, not by s: it must not be
+       * loaded from the span again after thread_leave. */
+      __asm__ volatile("" : "+r"(p));
     }
     thread_leave(t);
     if (likely(s != NULL)) break;
     if (!alloc_out_of_memory(h, size, attempt)) return NULL;
   }
-  char *p = (char *)s->base;
   /* Outside the allocator: zeroing a gigabyte must not hold up a stop. */
   if (s->needzero && (zero || !noscan)) memset(p, 0, s->elemsize);
   /* I2. release: pairs with the marker's acquire */
-  if (!noscan)
-    atomic_ptr_store_release(&s->masktype, (void *)(uintptr_t)type);
+  if (!noscan) atomic_ptr_store_release(&s->masktype, (void *)(uintptr_t)type);
   alloc_maybe_collect(h);
   return p;
 }
@@ -218,7 +221,8 @@ void *alloc_from_slot(struct mgc_typeslot *slot) {
   const struct mgc_type *type = mgc_typeslot_type(slot);
   if (unlikely(!__atomic_load_n(&slot->match, __ATOMIC_ACQUIRE)))
     slot_setup(slot, t->heap, type);
-  const struct mgc_type *match = __atomic_load_n(&slot->match, __ATOMIC_ACQUIRE);
+  const struct mgc_type *match =
+      __atomic_load_n(&slot->match, __ATOMIC_ACQUIRE);
   if (unlikely(!match)) return mallocgc(slot->size, type, slot->align, true);
   uint32_t run = __atomic_load_n(&slot->run_offset, __ATOMIC_RELAXED) /
                  (uint32_t)sizeof(struct mgc_run);

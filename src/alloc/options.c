@@ -69,6 +69,8 @@ static bool trace_item(struct heap_options *opt, const char *s, size_t n) {
     opt->trace_scavenge = true;
   else if (token_is(s, n, "init"))
     opt->trace_init = true;
+  else if (token_is(s, n, "types"))
+    opt->trace_types = true;
   else
     return false;
   return true;
@@ -94,6 +96,8 @@ const char *options_load(struct heap_options *opt,
   memset(opt, 0, sizeof *opt);
   for (size_t i = 0; i < array_len(options); i++)
     option_set(opt, &options[i], options[i].initial);
+  /* Objects that share a block would share their races. */
+  if (MGC_TSAN) opt->tiny = false;
   pacing->gc_percent = 100;
   pacing->memory_limit = INT64_MAX;
 

@@ -16,7 +16,7 @@ typedef const char *options_getenv(const char *name);
 
 /**
  * Fills *opt and *pacing with the defaults and then with what the environment
- * says: MALLOCGC_OPTIONS, MALLOCGC_TRACE (gc,scav,init), MALLOCGC_GOGC,
+ * says: MALLOCGC_OPTIONS, MALLOCGC_TRACE (gc,scav,init,types), MALLOCGC_GOGC,
  * MALLOCGC_MEMORY_LIMIT.
  *
  * Units:   memory_limit in bytes; the variable takes B, KiB, MiB, GiB, TiB.

@@ -4,9 +4,7 @@
 #include "alloc/stats.h"
 #include <string.h>
 
-static uint64_t load(const struct memstat *s) {
-  return memstat_load(s);
-}
+static uint64_t load(const struct memstat *s) { return memstat_load(s); }
 
 void stats_begin(struct heap *h, struct mgc_memstats *out) {
   struct heap_stats *s = &h->stats;
@@ -14,7 +12,7 @@ void stats_begin(struct heap *h, struct mgc_memstats *out) {
   out->heap_sys = load(&s->heap_sys);
   out->heap_inuse = load(&s->heap_inuse);
   out->heap_released = load(&s->heap_released);
-  out->heap_live = atomic_u64_load_relaxed(&h->heap_live);
+  out->heap_live = heap_live_bytes(h);
   out->mspan_sys = load(&s->span_meta);
   out->mcache_sys = load(&s->cache_meta);
   out->arena_sys = load(&s->arena_meta);
@@ -29,8 +27,8 @@ void stats_begin(struct heap *h, struct mgc_memstats *out) {
   out->by_size[0].frees += atomic_u64_load_relaxed(&s->large_nfree);
   out->tiny_allocs = atomic_u64_load_relaxed(&s->tiny_allocs);
   out->total_alloc = atomic_u64_load_relaxed(&s->large_alloc_bytes);
-  out->heap_alloc = out->total_alloc -
-                    atomic_u64_load_relaxed(&s->large_free_bytes);
+  out->heap_alloc =
+      out->total_alloc - atomic_u64_load_relaxed(&s->large_free_bytes);
 }
 
 /* Slots of c's run in span class i that nobody has. */
@@ -72,6 +70,6 @@ void stats_finish(const struct heap *h, struct mgc_memstats *out) {
   out->heap_objects = out->mallocs - out->frees;
   out->alloc = out->heap_alloc;
   out->heap_idle = out->heap_sys - out->heap_inuse;
-  out->sys = out->heap_sys + out->mspan_sys + out->mcache_sys +
-             out->arena_sys + out->gc_sys + out->other_sys;
+  out->sys = out->heap_sys + out->mspan_sys + out->mcache_sys + out->arena_sys +
+             out->gc_sys + out->other_sys;
 }

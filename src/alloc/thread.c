@@ -11,12 +11,13 @@
 /* What mgc_tls points to in a thread that has not allocated yet: no run matches
  * any type, so that the inlined path falls through to the slow one. */
 static struct mgc_cache empty_cache = {
-    .run = {[0 ... MGC_NUM_SPAN_CLASSES - 1] = {
-                .type = (const struct mgc_type *)(const void *)
-                    mgc_run_raw_marker}}};
+    .run = {
+        [0 ... MGC_NUM_SPAN_CLASSES -
+         1] = {.type =
+                   (const struct mgc_type *)(const void *)mgc_run_raw_marker}}};
 
-__thread struct mgc_cache *mgc_tls
-    __attribute__((tls_model("initial-exec"))) = &empty_cache;
+__thread struct mgc_cache *mgc_tls __attribute__((tls_model("initial-exec"))) =
+    &empty_cache;
 _Thread_local struct thread *thread_self
     __attribute__((tls_model("initial-exec")));
 
@@ -61,8 +62,7 @@ static void registry_unlink(struct thread *t) {
  * must not sleep here without looking. */
 static void registry_lock_attached(struct thread *t) MGC_NO_ANALYSIS {
   while (!mutex_trylock(&thread_registry.lock)) {
-    if (atomic_u32_load_relaxed(&t->stop_pending))
-      thread_registry.stop_self(t);
+    if (atomic_u32_load_relaxed(&t->stop_pending)) thread_registry.stop_self(t);
     thread_yield();
   }
 }

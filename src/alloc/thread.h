@@ -25,9 +25,9 @@
 #include "heap/mcache.h"
 
 enum thread_state {
-  THREAD_RUNNING = 0, /* runs program code; a stop must signal it */
-  THREAD_STOPPED,     /* acknowledged a stop, waits for the restart */
-  THREAD_BLOCKED,     /* in a declared blocking region: needs no signal */
+  THREAD_RUNNING = 0,  /* runs program code; a stop must signal it */
+  THREAD_STOPPED,      /* acknowledged a stop, waits for the restart */
+  THREAD_BLOCKED,      /* in a declared blocking region: needs no signal */
   THREAD_BLOCKED_HELD, /* a stop found it blocked; leaving the region waits */
 };
 
@@ -41,28 +41,28 @@ enum thread_state {
 #endif
 
 struct thread {
-  struct mcache *cache;          /* (o) */
-  struct atomic_u32 in_alloc;    /* (o) nesting; its own handler reads it */
+  struct mcache *cache;           /* (o) */
+  struct atomic_u32 in_alloc;     /* (o) nesting; its own handler reads it */
   struct atomic_u32 stop_pending; /* (a) a stop waits for this thread */
-  struct atomic_u32 state;       /* (a) enum thread_state */
-  struct atomic_u32 stop_epoch;  /* (a) last stop acknowledged; release */
-  struct atomic_uptr sp;         /* (a) when stopped or blocked: scan from here */
-  uintptr_t stack_lo, stack_hi;  /* (t) bounds of the stack */
-  uintptr_t thread_pointer;      /* (t) for thread-local storage */
-  int32_t tid;                   /* (t) kernel thread id */
-  uint32_t blocking_depth;       /* (o) */
-  bool is_main;                  /* (t) */
-  struct heap *heap;             /* (t) */
-  struct thread *next, *prev;    /* (t) */
-  uint32_t nspilled;             /* (o), or read in a stopped world */
+  struct atomic_u32 state;        /* (a) enum thread_state */
+  struct atomic_u32 stop_epoch;   /* (a) last stop acknowledged; release */
+  struct atomic_uptr sp; /* (a) when stopped or blocked: scan from here */
+  uintptr_t stack_lo, stack_hi;          /* (t) bounds of the stack */
+  uintptr_t thread_pointer;              /* (t) for thread-local storage */
+  int32_t tid;                           /* (t) kernel thread id */
+  uint32_t blocking_depth;               /* (o) */
+  bool is_main;                          /* (t) */
+  struct heap *heap;                     /* (t) */
+  struct thread *next, *prev;            /* (t) */
+  uint32_t nspilled;                     /* (o), or read in a stopped world */
   uintptr_t spilled[THREAD_SPILL_WORDS]; /* the same: see gc_blocking_begin */
 };
 
 struct thread_registry {
-  struct mutex lock;      /* rank threads */
-  struct thread *head;    /* (t) */
+  struct mutex lock;       /* rank threads */
+  struct thread *head;     /* (t) */
   struct atomic_u32 count; /* (a) written under lock */
-  struct fixalloc alloc;  /* (t) */
+  struct fixalloc alloc;   /* (t) */
   /* Filled in by the gc layer before the first thread attaches; NULL without a
    * collector. Called with the registry lock held. */
   void (*on_attach)(struct thread *t);

@@ -78,7 +78,7 @@ void gc_sweep_credit_hook(struct heap *h, size_t span_bytes, size_t npages) {
   struct background *b = &g->bg;
   uint64_t per_mb = atomic_u64_load_relaxed(&b->pages_per_mb);
   if (per_mb == 0 || atomic_bool_load_acquire(&h->sweep_done)) return;
-  uint64_t live = atomic_u64_load_relaxed(&h->heap_live);
+  uint64_t live = heap_live_bytes(h);
   uint64_t basis = atomic_u64_load_relaxed(&b->live_basis);
   uint64_t grown = (live > basis ? live - basis : 0) + span_bytes;
   uint64_t due = (grown * per_mb >> 20) + npages;
@@ -166,7 +166,7 @@ void background_start(struct gc *g) {
 void background_new_cycle(struct gc *g, uint64_t trigger) {
   struct background *b = &g->bg;
   struct heap *h = g->h;
-  uint64_t live = atomic_u64_load_relaxed(&h->heap_live);
+  uint64_t live = heap_live_bytes(h);
   uint64_t pages = atomic_u64_load_relaxed(&h->stats.pages_inuse);
   double ratio = pacer_sweep_ratio(pages, live, trigger);
   double per_mb = ratio * (double)(1 << 20);

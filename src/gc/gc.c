@@ -220,7 +220,7 @@ static void run_cycle(struct cycle *c) {
   world_stop(&g->world);
   c->t.stopped = clock_nanotime();
   flush_caches(g, c->kind == CYCLE_LIMIT);
-  c->t.live_before = atomic_u64_load_relaxed(&h->heap_live);
+  c->t.live_before = heap_live_bytes(h);
   if (unlikely(h->opt.verify)) verify_stopped(g);
   mark_all(g, c);
   c->t.marked = clock_nanotime();
@@ -239,7 +239,7 @@ static void run_cycle(struct cycle *c) {
 static bool is_due(const struct cycle *c) {
   const struct gc *g = c->g;
   if (c->kind == CYCLE_TRIGGER)
-    return atomic_u64_load_relaxed(&g->h->heap_live) >=
+    return heap_live_bytes(g->h) >=
            atomic_u64_load_relaxed(&g->h->gc_trigger);
   /* I3: one that began since the request serves as well. */
   return atomic_u64_load_relaxed(&g->started) == c->started_before;
@@ -298,7 +298,7 @@ static void collect(struct gc *g, enum cycle_kind kind) {
   int saved = errno;
   r.started_before = atomic_u64_load_acquire(&g->started);
   if (g->nprocs > 1 &&
-      atomic_u64_load_relaxed(&g->h->heap_live) >= PARALLEL_MIN_BYTES)
+      heap_live_bytes(g->h) >= PARALLEL_MIN_BYTES)
     mark_make_helpers(&g->marking, g->nprocs - 1);
   clear_dead_stack();
   thread_call_spilled(cycle_spilled, &r);

@@ -150,7 +150,7 @@ static struct mspan *start_run(struct heap *h, struct mcache *c,
   struct mgc_run *r = &c->pub.run[s->spanclass.v];
   uintptr_t cur = mspan_slot(s, first);
   size_t bytes = n * s->elemsize;
-  bool old = s->needzero || atomic_u8_load_relaxed(&s->dirty);
+  bool old = mspan_slots_dirty(s);
   if (old && type != mgc_run_raw) memset((void *)cur, 0, bytes);
   if (!mspan_noscan(s)) prepare_bitmap(h, s, first, n, type);
   count_slots(h, c, s->spanclass, n);

@@ -49,7 +49,10 @@ void mcentral_init(struct mcentral *c, struct spanclass spc,
 /* --- filing --- */
 
 static void push_or_list(struct heap *h, struct spanset *set, struct mspan *s) {
-  if (unlikely(!spanset_push(set, s))) mheap_list_span(h, s);
+  if (likely(spanset_push(set, s))) return;
+  /* Found again when it is swept; and a collection resets the sets. */
+  mheap_list_span(h, s);
+  atomic_u64_store_relaxed(&h->gc_trigger, 0);
 }
 
 static void file_partial(struct heap *h, struct mspan *s, uint32_t sg) {

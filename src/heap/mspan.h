@@ -118,6 +118,11 @@ static inline bool mspan_set_mark(struct mspan *s, unsigned i) {
   return !(atomic_u64_fetch_or_relaxed(w, bit) & bit);
 }
 
+/* Whether free slots may hold old contents. The owner. */
+static inline bool mspan_slots_dirty(const struct mspan *s) {
+  return s->needzero || atomic_u8_load_relaxed(&s->dirty);
+}
+
 /* Claims the next stretch of free slots at or after freeindex, at most max_slots
  * of them, sets their alloc bits and moves freeindex past it.
  * Returns: false when the span has none left. Threads: the span's owner; other

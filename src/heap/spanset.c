@@ -106,7 +106,7 @@ bool spanset_push(struct spanset *b, struct mspan *s) {
   uintptr_t tail;
   do {
     tail = index_tail(i);
-    mgc_check(tail < UINT32_MAX, "spanset: 2^32 pushes without a reset");
+    if (unlikely(tail >= SPANSET_MAX_PUSHES)) return false;
     uintptr_t top = tail / SPANSET_BLOCK_ENTRIES;
     if (top >= atomic_uptr_load_acquire(&b->spine_len) && !add_block(b, top))
       return false;

@@ -12,6 +12,9 @@
 
 #define SPANSET_BLOCK_ENTRIES 512
 #define SPANSET_INIT_SPINE 256
+/* Numbers only grow between resets, so a program that never collects comes to
+ * this many pushes (a 4 MiB spine); the number itself has 32 bits. */
+#define SPANSET_MAX_PUSHES ((uintptr_t)1 << 28)
 
 struct mspan;
 
@@ -32,8 +35,8 @@ struct spanset {
 };
 
 void spanset_init(struct spanset *b, struct spanset_pool *pool);
-/* Adds s. Any thread. Returns false when metadata memory is exhausted, the set
- * unchanged. */
+/* Adds s. Any thread. Returns false when metadata memory is exhausted or the
+ * set's numbers are, the set unchanged. */
 bool spanset_push(struct spanset *b, struct mspan *s);
 /* Takes some span, or NULL when the set is empty or the next span's push is not
  * finished yet. Any thread. */

@@ -25,13 +25,9 @@ static bool with_end(size_t n, size_t *padded) {
   return !__builtin_add_overflow(n, 1, padded) && n <= PTRDIFF_MAX;
 }
 
-API int mgc_init(void) {
-  return heap_default() ? 0 : -ENOMEM;
-}
+API int mgc_init(void) { return heap_default() ? 0 : -ENOMEM; }
 
-API const char *mgc_version(void) {
-  return MGC_VERSION_STRING;
-}
+API const char *mgc_version(void) { return MGC_VERSION_STRING; }
 
 API void *mgc_new_slow(struct mgc_typeslot *slot) {
   return checked(alloc_from_slot(slot));
@@ -92,8 +88,8 @@ API void *mgc_alloc_aligned(size_t align, size_t n) {
     return NULL;
   }
   if (unlikely(!with_end(n, &padded))) return checked(NULL);
-  return checked(mallocgc(padded, &mgc_type_conservative,
-                          align < 8 ? 8 : align, true));
+  return checked(
+      mallocgc(padded, &mgc_type_conservative, align < 8 ? 8 : align, true));
 }
 
 API char *mgc_strndup(const char *s, size_t n) {
@@ -105,9 +101,7 @@ API char *mgc_strndup(const char *s, size_t n) {
   return p;
 }
 
-API char *mgc_strdup(const char *s) {
-  return mgc_strndup(s, SIZE_MAX - 1);
-}
+API char *mgc_strdup(const char *s) { return mgc_strndup(s, SIZE_MAX - 1); }
 
 API void *mgc_realloc(void *p, size_t size) {
   if (!p) return mgc_alloc(size);

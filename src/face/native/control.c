@@ -5,6 +5,7 @@
 #include "alloc/init.h"
 #include "alloc/stats.h"
 #include "base/fatal.h"
+#include "base/print.h"
 #include "gc/gc.h"
 #include "type/type.h"
 #include <errno.h>
@@ -71,11 +72,33 @@ static void forget_module(void *arg, const struct mgc_moduledata *m) {
   gc_start_world(h);
 }
 
+/* A type is known by name, but not as the program's use of it has it: its
+ * objects are scanned conservatively. */
+static void report_mismatch(void *arg, const char *name, size_t size,
+                            enum type_found how) {
+  const struct heap *h = arg;
+  const char *why = how == TYPE_MISMATCH    ? "another size or alignment"
+                    : how == TYPE_AMBIGUOUS ? "several layouts"
+                                            : "no memory for a copy";
+  if (h->opt.trace_types)
+    print_fd(2, "mallocgc: warning: type %s of size %zu: %s: conservative\n",
+             name, size, why);
+}
+
+static void *new_for_box(void *arg, const struct mgc_type *type) {
+  (void)arg;
+  return mallocgc(type->size, type, 0, true);
+}
+
 int heap_upper_init(struct heap *h, const struct pacing_options *pacing) {
   int err = gc_init(h);
   if (err) return err;
-  type_registry_start(type_registry_default(), &h->meta,
-                      &h->stats.other_meta, forget_module, h);
+  struct type_hooks hooks = {.arg = h,
+                             .on_unregister = forget_module,
+                             .on_mismatch = report_mismatch,
+                             .newobject = new_for_box};
+  type_registry_start(type_registry_default(), &h->meta, &h->stats.other_meta,
+                      &hooks);
   (void)gc_set_percent(h, pacing->gc_percent);
   if (pacing->memory_limit != INT64_MAX)
     (void)gc_set_memory_limit(h, pacing->memory_limit);
@@ -159,13 +182,9 @@ API void mgc_blocking_end(void) {
   gc_blocking_end(t);
 }
 
-API bool mgc_thread_attach(void) {
-  return thread_get() != NULL;
-}
+API bool mgc_thread_attach(void) { return thread_get() != NULL; }
 
-API void mgc_thread_detach(void) {
-  thread_detach();
-}
+API void mgc_thread_detach(void) { thread_detach(); }
 
 /* --- statistics --- */
 
