@@ -16,11 +16,11 @@ static uint64_t live(struct heap *h, struct mcache *c) {
 static void *take(struct heap *h, struct mcache *c, struct spanclass spc,
                   const struct mgc_type *type) {
   struct mgc_run *r = &c->pub.run[spc.v];
-  void *p = mgc_run_take(r, r->elemsize);
-  if (p) return p;
+  uintptr_t p;
+  if (mgc_run_take(r, r->elemsize, &p)) return (void *)p;
   cr_assert_not_null(mcache_refill(h, c, spc, type));
   cr_assert_eq(r->type, type);
-  return mgc_run_take(r, r->elemsize);
+  return mgc_run_take(r, r->elemsize, &p) ? (void *)p : NULL;
 }
 
 static const struct mgc_type *type_for(struct spanclass spc) {
@@ -83,7 +83,8 @@ Test(mcache, flush_takes_back_what_was_not_used) {
   cr_assert_eq(c->counts.nalloc[5], 7);
   cr_assert_eq(live(h, c), 7 * 48);
   cr_assert_eq(atomic_uptr_load_relaxed(&c->tiny), 0);
-  cr_assert_null(mgc_run_take(&c->pub.run[spc.v], 48));
+  uintptr_t none;
+  cr_assert_not(mgc_run_take(&c->pub.run[spc.v], 48, &none));
   mheap_verify(h);
   /* The same span comes back, and its next free slot. */
   cr_assert_eq(take(h, c, spc, mgc_run_raw), (void *)mspan_slot(s, 7));

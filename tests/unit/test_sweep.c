@@ -30,15 +30,15 @@ static uintptr_t take(struct heap *h, struct mcache *c, struct spanclass spc) {
   struct mgc_run *r = &c->pub.run[spc.v];
   const struct mgc_type *type =
       spanclass_noscan(spc) ? mgc_run_zeroed : TEST_TYPE_WORDS;
-  void *p = mgc_run_take(r, r->elemsize);
-  if (!p) {
+  uintptr_t p;
+  if (!mgc_run_take(r, r->elemsize, &p)) {
     cr_assert_not_null(mcache_refill(h, c, spc, type));
-    p = mgc_run_take(r, r->elemsize);
+    cr_assert(mgc_run_take(r, r->elemsize, &p));
   }
   for (size_t i = 0; i < r->elemsize / 8; i++)
     cr_assert_eq(((uint64_t *)p)[i], 0, "class %u", spc.v);
-  memset(p, 0x77, r->elemsize);
-  return (uintptr_t)p;
+  memset((void *)p, 0x77, r->elemsize);
+  return p;
 }
 
 static void allocate(struct heap *h, struct mcache *c, struct rng *r,
