@@ -46,8 +46,12 @@ struct mcache *mcache_new(struct heap *h) {
   mutex_unlock(&h->lock);
   if (!c) return NULL;
   c->heap = h;
-  for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++)
+  for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++) {
     c->pub.run[i].elemsize = h->classes->size[i / 2];
+    /* Never NULL: a place of use that is not set up has match == NULL and looks
+     * at run[0], where a slot of no bytes would seem to be had. */
+    c->pub.run[i].type = mgc_run_raw;
+  }
   for (unsigned i = 0; i < MSPAN_BITS_CLASSES; i++) list_init(&c->stock[i]);
   return c;
 }
