@@ -129,25 +129,26 @@ static bool realloc_in_place(struct thread *t, struct mspan *s, size_t size) {
 void *object_realloc(struct thread *t, void *p, size_t size) {
   struct heap *h = t->heap;
   struct object_ref o;
-  if (p == zerobase) return mallocgc(size, &mgc_type_conservative, 16, true);
+  size_t room = size + 1; /* a pointer one past the end stays inside */
+  if (p == zerobase) return mallocgc(room, &mgc_type_conservative, 16, true);
   find_for_free(h, p, &o);
   struct mspan *s = o.span;
   if (is_tiny_block(h, s)) {
     /* How much of the block belongs to p is not known: to its end. */
     size_t old = (size_t)(o.base + s->elemsize - (uintptr_t)p);
-    char *q = mallocgc(size, NULL, alloc_natural_align(size), false);
+    char *q = mallocgc(room, NULL, alloc_natural_align(size), false);
     if (q) memcpy(q, p, old < size ? old : size);
     return q;
   }
-  if (realloc_fits(s, size)) {
+  if (realloc_fits(s, room)) {
     /* What is cut off must be zero when the object grows again. */
     if (!mspan_noscan(s)) memset((char *)p + size, 0, s->elemsize - size);
     return p;
   }
-  if (realloc_in_place(t, s, size)) return p;
+  if (realloc_in_place(t, s, room)) return p;
   size_t old = s->elemsize;
   const struct mgc_type *type = type_for_copy(s);
-  char *q = mallocgc(size, type, realloc_align(type, size), type != NULL);
+  char *q = mallocgc(room, type, realloc_align(type, size), type != NULL);
   if (!q) return NULL;
   memcpy(q, p, old < size ? old : size);
   object_free(t, p);

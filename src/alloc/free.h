@@ -39,7 +39,7 @@ void object_free(struct thread *t, void *p);
  * realloc on the collected heap: keeps what the object's words are (its type
  * where the span remembers one; otherwise words are scanned conservatively).
  *
- * Units:   bytes.
+ * Units:   bytes, less than PTRDIFF_MAX.
  * Returns: the object, perhaps moved; bytes past the old size are zero when the
  *          object may hold pointers.
  * Errors:  NULL when memory is exhausted: p is as before. Fatal like object_free

@@ -90,7 +90,8 @@ int gc_init(struct heap *h) {
   if (g->nprocs > GC_MAX_MARKERS) g->nprocs = GC_MAX_MARKERS;
   g->start_time = g->last_end = clock_nanotime();
   g->pacing = (struct pacer_config){
-      .percent = 100, .memory_limit = INT64_MAX,
+      .percent = 100,
+      .memory_limit = INT64_MAX,
       .goal_halflife_ns = (int64_t)h->opt.goal_halflife_ms * 1000000};
   limiter_init(&g->limiter, g->nprocs);
   roots_init(&g->roots, &h->meta, &h->stats.gc_meta);
@@ -239,8 +240,7 @@ static void run_cycle(struct cycle *c) {
 static bool is_due(const struct cycle *c) {
   const struct gc *g = c->g;
   if (c->kind == CYCLE_TRIGGER)
-    return heap_live_bytes(g->h) >=
-           atomic_u64_load_relaxed(&g->h->gc_trigger);
+    return heap_live_bytes(g->h) >= atomic_u64_load_relaxed(&g->h->gc_trigger);
   /* I3: one that began since the request serves as well. */
   return atomic_u64_load_relaxed(&g->started) == c->started_before;
 }
@@ -297,8 +297,7 @@ static void collect(struct gc *g, enum cycle_kind kind) {
   struct request r = {.g = g, .kind = kind};
   int saved = errno;
   r.started_before = atomic_u64_load_acquire(&g->started);
-  if (g->nprocs > 1 &&
-      heap_live_bytes(g->h) >= PARALLEL_MIN_BYTES)
+  if (g->nprocs > 1 && heap_live_bytes(g->h) >= PARALLEL_MIN_BYTES)
     mark_make_helpers(&g->marking, g->nprocs - 1);
   clear_dead_stack();
   thread_call_spilled(cycle_spilled, &r);

@@ -103,10 +103,8 @@ struct pacer_output pacer_goal(const struct pacer_config *c,
         goal_floor(in->last_goal, in->last_goal_age_ns, c->goal_halflife_ns);
     if (goal < floor) goal = floor;
   }
-  return (struct pacer_output){.goal = goal,
-                               .settled = settled,
-                               .trigger = goal,
-                               .by_limit = by_limit};
+  return (struct pacer_output){
+      .goal = goal, .settled = settled, .trigger = goal, .by_limit = by_limit};
 }
 
 double pacer_sweep_ratio(uint64_t pages_unswept, uint64_t heap_live,

@@ -10,8 +10,8 @@
 #define PACER_NO_GOAL UINT64_MAX
 
 struct pacer_config {
-  int percent;            /* GOGC; negative: off */
-  int64_t memory_limit;   /* bytes; INT64_MAX: none */
+  int percent;              /* GOGC; negative: off */
+  int64_t memory_limit;     /* bytes; INT64_MAX: none */
   int64_t goal_halflife_ns; /* how fast the goal may fall; 0: at once */
 };
 

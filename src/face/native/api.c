@@ -106,9 +106,8 @@ API char *mgc_strdup(const char *s) { return mgc_strndup(s, SIZE_MAX - 1); }
 API void *mgc_realloc(void *p, size_t size) {
   if (!p) return mgc_alloc(size);
   struct thread *t = thread_get();
-  size_t padded;
-  if (unlikely(!t || !with_end(size, &padded))) return checked(NULL);
-  if (size != 0) return checked(object_realloc(t, p, padded));
+  if (unlikely(!t || size >= PTRDIFF_MAX)) return checked(NULL);
+  if (size != 0) return checked(object_realloc(t, p, size));
   object_free(t, p);
   return zerobase;
 }
