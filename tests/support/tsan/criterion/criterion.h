@@ -76,7 +76,7 @@ enum { SHIM_FAILED = 101, SHIM_SKIPPED = 102 };
     name_##_suite.next = shim_suites;                                          \
     shim_suites = &name_##_suite;                                              \
   }                                                                            \
-  static_assert(true, "")
+  _Static_assert(1, "")
 
 __attribute__((unused, format(printf, 4, 5))) static void
 shim_report(const char *file, int line, const char *expr, const char *fmt,
