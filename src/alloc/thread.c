@@ -60,7 +60,8 @@ static void registry_unlink(struct thread *t) {
 /* The lock of the registry for a thread that is on it. A stop holds that lock
  * while it waits for this thread, whose signals may be blocked or delayed: so it
  * must not sleep here without looking. */
-static void registry_lock_attached(struct thread *t) MGC_NO_ANALYSIS {
+static void registry_lock_attached(struct thread *t)
+    MGC_ACQUIRE(&thread_registry.lock) MGC_NO_ANALYSIS {
   while (!mutex_trylock(&thread_registry.lock)) {
     if (atomic_u32_load_relaxed(&t->stop_pending)) thread_registry.stop_self(t);
     thread_yield();
