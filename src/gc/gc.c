@@ -43,6 +43,7 @@
 #include "os/segments.h"
 #include "os/thread_linux.h"
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* Below this much to mark a second marker takes longer to wake up than to help. */
@@ -227,6 +228,9 @@ static void run_cycle(struct cycle *c) {
   c->t.marked = clock_nanotime();
   c->t.live_after = g->stats.heap_marked;
   if (unlikely(h->opt.checkmark)) checkmark_run(g);
+  /* Who asked for the cycle wants memory back, as does a limit. */
+  h->sweep_keeps_room =
+      c->kind == CYCLE_TRIGGER && g->pacing.memory_limit == INT64_MAX;
   sweep_start_cycle(h);
   pace_next(g, c);
   world_start(&g->world);
@@ -293,6 +297,32 @@ static MGC_NOINLINE void clear_dead_stack(void) {
   __asm__ volatile("" : : "r"(dead) : "memory");
 }
 
+static void end_visit(struct gc *g) {
+  if (atomic_u32_fetch_sub_seq_cst(&g->visiting, 1) == 1)
+    futex_wake(&g->visiting, 1);
+}
+
+static void wait_as_blocked(struct atomic_u32 *word, uint32_t value) {
+  struct thread *t = thread_self;
+  if (t) gc_blocking_begin(t);
+  futex_wait(word, value, -1);
+  if (t) gc_blocking_end(t);
+}
+
+/* Announces that the caller is about to take the loader's lock, which fork must
+ * not find taken by us: in the child it would stay so. False: fork is going on,
+ * and there is no need to collect just now. */
+static bool begin_visit(struct gc *g, enum cycle_kind kind) {
+  for (;;) {
+    atomic_u32_fetch_add_seq_cst(&g->visiting, 1);
+    uint32_t forking = atomic_u32_load_seq_cst(&g->forking);
+    if (likely(forking == 0)) return true;
+    end_visit(g);
+    if (kind == CYCLE_TRIGGER) return false;
+    wait_as_blocked(&g->forking, forking);
+  }
+}
+
 static void collect(struct gc *g, enum cycle_kind kind) {
   struct request r = {.g = g, .kind = kind};
   int saved = errno;
@@ -300,7 +330,10 @@ static void collect(struct gc *g, enum cycle_kind kind) {
   if (g->nprocs > 1 && heap_live_bytes(g->h) >= PARALLEL_MIN_BYTES)
     mark_make_helpers(&g->marking, g->nprocs - 1);
   clear_dead_stack();
-  thread_call_spilled(cycle_spilled, &r);
+  if (begin_visit(g, kind)) {
+    thread_call_spilled(cycle_spilled, &r);
+    end_visit(g);
+  }
   background_start(g);
   clear_dead_stack();
   errno = saved;
@@ -428,8 +461,17 @@ void gc_forall_threads(struct heap *h,
 
 /* --- fork --- */
 
+static void open_to_visits(struct gc *g) {
+  if (atomic_u32_fetch_sub_seq_cst(&g->forking, 1) == 1)
+    futex_wake(&g->forking, INT_MAX);
+}
+
 void gc_fork_prepare(struct heap *h) {
   struct gc *g = gc_of(h);
+  uint32_t n;
+  atomic_u32_fetch_add_seq_cst(&g->forking, 1);
+  while ((n = atomic_u32_load_seq_cst(&g->visiting)) != 0)
+    wait_as_blocked(&g->visiting, n);
   gc_lock(g);
   world_stop(&g->world);
   world_gate_close(&g->world);
@@ -439,6 +481,7 @@ void gc_fork_parent(struct heap *h) {
   struct gc *g = gc_of(h);
   world_gate_open(&g->world);
   gc_unlock(g);
+  open_to_visits(g);
 }
 
 void gc_fork_child(struct heap *h) {
@@ -447,4 +490,6 @@ void gc_fork_child(struct heap *h) {
   mark_after_fork(&g->marking);
   background_after_fork(g);
   gc_unlock(g);
+  atomic_u32_store_relaxed(&g->visiting, 0);
+  atomic_u32_store_relaxed(&g->forking, 0);
 }

@@ -44,7 +44,7 @@
 
 #define MARK_RING 16 /* a power of two */
 /* Edges between two looks at whether others are idle: about 5 us. */
-#define SHARE_BUDGET 512
+#define SHARE_BUDGET 128
 /* Root words that are filtered before what they found is followed. */
 #define ROOT_BLOCK_WORDS 128
 

@@ -40,6 +40,10 @@ struct gc {
   unsigned nmarkers;         /* (g) of the last cycle */
   int64_t start_time;        /* (c) ns, monotonic */
 
+  struct atomic_u32 forking;  /* (a) forks going on: nobody may take the
+                                 loader's lock; futex */
+  struct atomic_u32 visiting; /* (a) threads that hold it, or wait; futex */
+
   struct world world;
   struct roots roots;
   struct marking marking;

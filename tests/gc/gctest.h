@@ -19,7 +19,8 @@
 #define BATCH 100
 #define MAY_STAY 10
 
-/* 48 bytes: a class that the helpers do not otherwise use. */
+/* 64 bytes with the byte that mgc_alloc adds: a class that the helpers do not
+ * otherwise use. */
 struct thing {
   uint64_t magic;
   struct thing *next;
