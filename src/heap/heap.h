@@ -91,6 +91,7 @@ struct heap {
 
   struct mcentral central[NUM_SPAN_CLASSES];
   struct spanset_pool spanset_pool;
+  bool sweep_keeps_room;          /* (s) set before sweep_start_cycle */
   struct atomic_u32 sweep_active; /* (a) sweepers at work now */
   struct atomic_bool sweep_done;  /* (a) no unswept span is left */
   struct atomic_u32 sweep_cursor; /* (a) central set the sweeper is at */

@@ -144,6 +144,7 @@ struct mspan *mcentral_cache_span(struct heap *h, struct spanclass spc,
     s = mheap_alloc(h, npages, spc, mc);
     if (!s) return NULL;
   }
+  atomic_u32_fetch_add_relaxed(&h->central[spc.v].taken, 1);
   s->freeindex = 0;
   /* release: pairs with the acquire in mcache's reuse */
   atomic_u32_store_release(&s->sweepgen, sg + 3);

@@ -18,6 +18,10 @@ struct MGC_CACHE_ALIGNED mcentral {
   struct spanclass spanclass; /* (c) */
   struct spanset partial[2];
   struct spanset full[2];
+  /* Spans that threads took since the cycle began, and how many that turn out to
+   * be empty the sweeper may still keep for them: see sweep.c. */
+  struct atomic_u32 taken; /* (a) relaxed */
+  struct atomic_i32 keep;  /* (a) relaxed */
 };
 
 static inline struct spanset *mcentral_partial_swept(struct mcentral *c,

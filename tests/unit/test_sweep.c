@@ -354,3 +354,25 @@ Test(sweep, threads_sweep_free_and_allocate_together) {
         cr_assert(mspan_is_alloc(objects[i].s, objects[i].index));
   }
 }
+
+static size_t inuse(struct heap *h) {
+  return memstat_load(&h->stats.heap_inuse);
+}
+
+Test(sweep, empty_spans_stay_for_one_cycle_with_the_class_that_took_them) {
+  struct heap *h = test_heap();
+  struct mcache *c = mcache_new(h);
+  struct spanclass spc = spanclass_make(4, false);
+  while (inuse(h) < 40 * MGC_PAGE_SIZE) (void)take(h, c, spc);
+  size_t before = inuse(h);
+  mcache_flush(h, c);
+  h->sweep_keeps_room = true;
+  sweep_start_cycle(h); /* nothing is marked: all spans are empty */
+  sweep_all(h);
+  cr_assert_eq(inuse(h), before);
+  mheap_verify(h);
+  sweep_start_cycle(h); /* nothing was taken since */
+  sweep_all(h);
+  cr_assert_eq(inuse(h), 0);
+  mheap_verify(h);
+}
