@@ -25,6 +25,7 @@
 #include "page/scavpace.h"
 
 #define SWEEP_BATCH 10
+#define SCAV_IDLE_NS 5000000000 /* Go's cooldown after finding nothing */
 #define STARTED_SWEEPER 1u
 #define STARTED_SCAVENGER 2u
 
@@ -122,6 +123,19 @@ static unsigned op_nprocs(void *arg) {
 static const struct scavpace_ops scavenger_ops = {op_scavenge, op_should_stop,
                                                   op_sleep, op_nprocs};
 
+/* Nothing was found that may go. What is too much all the same lies in chunks
+ * that were full not long ago: a program that does not collect for so long is
+ * not about to fill them again. */
+static void scavenger_rest(struct gc *g, uint32_t seen) {
+  bool excess = scavenge_excess(g->h) != 0;
+  int64_t until = clock_nanotime() + SCAV_IDLE_NS;
+  futex_wait(&g->bg.scav_wake, seen, excess ? SCAV_IDLE_NS : -1);
+  if (!excess || clock_nanotime() < until) return;
+  lock_for_work(&g->world);
+  scavenger_next_gen(g->h);
+  unlock_work(&g->world);
+}
+
 static void scavenger_main(void *arg) {
   struct gc *g = arg;
   struct scavpace pace;
@@ -135,7 +149,7 @@ static void scavenger_main(void *arg) {
     if (got) {
       scavpace_sleep(&pace, worked);
     } else if (wake == seen) {
-      futex_wait(&g->bg.scav_wake, seen, -1);
+      scavenger_rest(g, seen);
     }
     seen = wake;
   }

@@ -199,6 +199,10 @@ void sweep_start_cycle(struct heap *h);
  * densities judged anew. Once a collection, after last_heap_inuse is set. */
 void scavenger_pace(struct heap *h, uint64_t heap_goal, uint64_t last_heap_goal,
                     int64_t memory_limit);
+/* Chunks that were nearly full when the generation began are left alone until the
+ * next: they fill up again soon. scavenger_pace begins one at each collection; an
+ * idle program's thread, one now and then. */
+void scavenger_next_gen(struct heap *h);
 /* Returns up to nbytes of free pages to the OS now; bytes returned. Any page. */
 size_t scavenge_now(struct heap *h, size_t nbytes);
 /* The same for the background scavenger: leaves dense chunks alone, whose pages

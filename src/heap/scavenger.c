@@ -58,6 +58,10 @@ void scavenger_pace(struct heap *h, uint64_t heap_goal, uint64_t last_heap_goal,
   atomic_u64_store_relaxed(&h->scav_limit_goal, limit_goal(h, memory_limit));
   atomic_u64_store_relaxed(&h->scav_percent_goal,
                            percent_goal(h, heap_goal, last_heap_goal));
+  scavenger_next_gen(h);
+}
+
+void scavenger_next_gen(struct heap *h) {
   mutex_lock(&h->lock);
   pagealloc_scavenge_next_gen(&h->pages);
   mutex_unlock(&h->lock);

@@ -24,7 +24,8 @@ struct obj {
   uint64_t check; /* of address, words and kind */
   uint32_t words; /* in tail */
   uint32_t kind;
-  struct obj *link[OBJ_LINKS]; /* stays NULL in noscan objects */
+  /* NULL in noscan objects. Atomic: threads share graphs. */
+  struct obj *_Atomic link[OBJ_LINKS];
   uint64_t tail[];             /* a pattern */
 };
 
