@@ -26,7 +26,7 @@ struct obj {
   uint32_t kind;
   /* NULL in noscan objects. Atomic: threads share graphs. */
   struct obj *_Atomic link[OBJ_LINKS];
-  uint64_t tail[];             /* a pattern */
+  uint64_t tail[]; /* a pattern */
 };
 
 static inline double stress_seconds(void) {
