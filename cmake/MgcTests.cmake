@@ -32,7 +32,7 @@ if(MGC_SANITIZE STREQUAL "address")
     "ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:allocator_may_return_null=1:allow_user_segv_handler=1")
 elseif(MGC_SANITIZE STREQUAL "thread")
   set(MGC_TEST_ENVIRONMENT
-    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:detect_deadlocks=0:allow_user_segv_handler=1")
+    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:detect_deadlocks=0:die_after_fork=0:allow_user_segv_handler=1:suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan/suppressions.txt")
 elseif(MGC_SANITIZE STREQUAL "undefined")
   set(MGC_TEST_ENVIRONMENT "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1")
 endif()
