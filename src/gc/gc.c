@@ -21,10 +21,10 @@
  * is with the loader's lock, and takes the gc lock in there: a thread that holds
  * the loader's lock (an unwinder's or the program's own callback) and allocates
  * may come to wait for the gc lock, and must not meet a collector that waits for
- * the loader. No stopped thread holds the loader's lock, and no object can be
- * unloaded while its data is scanned. Threads that wait for the gc lock count as
- * blocked. Helper threads are made before, with no lock held, because
- * pthread_create takes locks of the loader too.
+ * the loader. From before it asks for the loader's lock until it has the gc lock
+ * a thread counts as blocked. No stopped thread holds the loader's lock, and no
+ * object can be unloaded while its data is scanned. Helper threads are made
+ * before, with no lock held, because pthread_create takes locks of the loader.
  *
  * The concurrent collector will begin marking between 4 and 5 and has the hook
  * heap_hooks.assist; this one leaves it unset.
@@ -107,6 +107,12 @@ int gc_init(struct heap *h) {
   return 0;
 }
 
+/* The caller has just taken g->lock. */
+static void own_lock(struct gc *g) {
+  if (thread_self) thread_enter(thread_self);
+  atomic_i32_store_relaxed(&g->owner, thread_id());
+}
+
 void gc_lock(struct gc *g) MGC_NO_ANALYSIS {
   struct thread *t = thread_self;
   if (!mutex_trylock(&g->lock)) {
@@ -115,8 +121,7 @@ void gc_lock(struct gc *g) MGC_NO_ANALYSIS {
     /* Does not wait: only who holds the lock stops the world. */
     if (t) gc_blocking_end(t);
   }
-  if (t) thread_enter(t);
-  atomic_i32_store_relaxed(&g->owner, thread_id());
+  own_lock(g);
 }
 
 void gc_unlock(struct gc *g) MGC_NO_ANALYSIS {
@@ -259,12 +264,15 @@ static void wake_scavenger(struct gc *g) {
   futex_wake(&g->bg.scav_wake, 1);
 }
 
-/* With the loader's lock. */
-static void enter_cycle(void *arg) {
+/* With the loader's lock, and still as a blocked thread. */
+static void enter_cycle(void *arg) MGC_NO_ANALYSIS {
   struct cycle *c = arg;
   struct gc *g = c->g;
+  struct thread *t = thread_self;
   c->entered = true;
-  gc_lock(g);
+  mutex_lock(&g->lock);
+  gc_blocking_end(t);
+  own_lock(g);
   bool due = is_due(c);
   if (due) run_cycle(c);
   if (due) wake_sweeper(g);
@@ -284,6 +292,8 @@ static void cycle_spilled(void *arg, uintptr_t sp) {
                     .started_before = r->started_before,
                     .sp = sp};
   c.t.forced = c.kind != CYCLE_TRIGGER;
+  /* Who holds the loader's lock may be a collector that waits for us. */
+  gc_blocking_begin(thread_self);
   segments_visit(enter_cycle, visit_nothing, &c);
   if (!c.entered) enter_cycle(&c); /* a static program without headers */
 }
