@@ -16,14 +16,18 @@ static size_t hash_pair(const struct mgc_type *inter,
   return inter->hash ^ type->hash;
 }
 
-/* The slot of the pair, or the empty slot where its probing ends. */
+/* The slot of the pair with its entry, or the empty slot where its probing ends
+ * with NULL. A reader must not load the slot again: an empty one may since have
+ * been taken by another pair. */
 static struct atomic_ptr *find_slot(struct itab_table *t,
                                     const struct mgc_type *inter,
-                                    const struct mgc_type *type) {
+                                    const struct mgc_type *type,
+                                    const struct mgc_itab **entry) {
   size_t mask = t->capacity - 1, i = hash_pair(inter, type) & mask;
   for (size_t step = 1;; step++) {
     /* acquire: pairs with the release in add */
     const struct mgc_itab *e = atomic_ptr_load_acquire(&t->slots[i]);
+    *entry = e;
     if (!e || (e->inter == inter && e->type == type)) return &t->slots[i];
     i = (i + step) & mask;
   }
@@ -42,7 +46,8 @@ static struct itab_table *new_table(struct itab_cache *c, size_t capacity) {
 }
 
 static void add(struct itab_table *t, struct mgc_itab *e) {
-  atomic_ptr_store_release(find_slot(t, e->inter, e->type), e);
+  const struct mgc_itab *none;
+  atomic_ptr_store_release(find_slot(t, e->inter, e->type, &none), e);
   t->count++;
 }
 
@@ -118,8 +123,8 @@ const struct mgc_itab *itab_peek(struct itab_cache *c,
       type_interfacetail(inter)->nmethods == 0)
     return NULL;
   struct itab_table *t = current(c);
-  const struct mgc_itab *e =
-      t ? atomic_ptr_load_acquire(find_slot(t, inter, type)) : NULL;
+  const struct mgc_itab *e = NULL;
+  if (t) find_slot(t, inter, type, &e);
   if (e) return answer_of(e, answer);
   *answer = ITAB_NOT_CACHED;
   return NULL;
@@ -165,7 +170,8 @@ void itab_verify(struct itab_cache *c) {
     if (!e) continue;
     n++;
     /* I1 and I2: a second entry of the pair would be found in place of one. */
-    if (find_slot(t, e->inter, e->type) != &t->slots[i])
+    const struct mgc_itab *same;
+    if (find_slot(t, e->inter, e->type, &same) != &t->slots[i])
       verify_fail("itab I1", "inter=%p type=%p", (const void *)e->inter,
                   (const void *)e->type);
   }
