@@ -102,9 +102,18 @@ MGC_COLD struct thread *thread_get_slow(void) {
   struct thread *t = attach_locked(h, lo, hi);
   mutex_unlock(&thread_registry.lock);
   /* The value only has to be non-NULL for the destructor to be called. */
-  if (t) (void)pthread_setspecific(detach_key, t);
+  if (t && pthread_setspecific(detach_key, t) != 0) {
+    thread_detach(); /* nobody would do it when the thread ends */
+    t = NULL;
+  }
   errno = saved_errno;
   return t;
+}
+
+void thread_bury(struct thread *t) {
+  registry_unlink(t);
+  mcache_delete(t->heap, t->cache);
+  fixalloc_free(&thread_registry.alloc, t);
 }
 
 void thread_detach(void) {
@@ -112,10 +121,8 @@ void thread_detach(void) {
   if (!t) return;
   registry_lock_attached(t);
   if (thread_registry.on_detach) thread_registry.on_detach(t);
-  registry_unlink(t);
   mgc_tls = &empty_cache;
   thread_self = NULL;
-  mcache_delete(t->heap, t->cache);
-  fixalloc_free(&thread_registry.alloc, t);
+  thread_bury(t);
   mutex_unlock(&thread_registry.lock);
 }

@@ -47,14 +47,15 @@ struct thread {
   struct atomic_u32 state;        /* (a) enum thread_state */
   struct atomic_u32 stop_epoch;   /* (a) last stop acknowledged; release */
   struct atomic_uptr sp; /* (a) when stopped or blocked: scan from here */
-  uintptr_t stack_lo, stack_hi;          /* (t) bounds of the stack */
-  uintptr_t thread_pointer;              /* (t) for thread-local storage */
-  int32_t tid;                           /* (t) kernel thread id */
-  uint32_t blocking_depth;               /* (o) */
-  bool is_main;                          /* (t) */
-  struct heap *heap;                     /* (t) */
-  struct thread *next, *prev;            /* (t) */
-  uint32_t nspilled;                     /* (o), or read in a stopped world */
+  uintptr_t stack_lo, stack_hi; /* (t) bounds of the stack */
+  uintptr_t thread_pointer;     /* (t) for thread-local storage */
+  int32_t tid;                  /* (t) kernel thread id */
+  uint32_t blocking_depth;      /* (o) */
+  bool dead;                    /* (s) ended without detaching: see world.c */
+  bool is_main;                 /* (t) */
+  struct heap *heap;            /* (t) */
+  struct thread *next, *prev;   /* (t) */
+  uint32_t nspilled;            /* (o), or read in a stopped world */
   uintptr_t spilled[THREAD_SPILL_WORDS]; /* the same: see gc_blocking_begin */
 };
 
@@ -90,6 +91,10 @@ static MGC_ALWAYS_INLINE struct thread *thread_get(void) {
 /* Detaches the calling thread: its cache is flushed and given back. A later
  * allocation attaches it again. */
 void thread_detach(void);
+
+/* Takes the record of a thread that ended without detaching off the registry, and
+ * its cache. Registry lock held, world stopped. */
+void thread_bury(struct thread *t);
 
 /* Between enter and leave the stop signal's handler does nothing, and the thread
  * stops at leave. Nests. A thread that is already asked to stop does not enter:

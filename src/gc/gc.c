@@ -49,6 +49,10 @@
 /* Below this much to mark a second marker takes longer to wake up than to help. */
 #define PARALLEL_MIN_BYTES ((uint64_t)1 << 20)
 
+/* A thread that reports a race to ThreadSanitizer wants the loader's lock, which
+ * we hold, and stops only when it has had it: then we let go and try again. */
+#define STOP_PATIENCE_NS (MGC_TSAN ? (int64_t)200000000 : -1)
+
 enum cycle_kind {
   CYCLE_TRIGGER, /* heap_live has reached the trigger */
   CYCLE_FORCED,  /* gc_collect */
@@ -67,7 +71,8 @@ struct cycle {
   enum cycle_kind kind;
   uint64_t started_before;
   uintptr_t sp; /* the caller's stack is scanned from here */
-  bool entered;
+  bool entered; /* the loader's lock was taken */
+  bool again;   /* the world could not be stopped */
   struct gc_times t;
 };
 
@@ -79,6 +84,12 @@ static void apply_pacing(struct gc *g) {
   g->settled_goal = out.settled;
   atomic_u64_store_relaxed(&g->h->gc_trigger, out.trigger);
   g->stats.next_gc = out.goal;
+}
+
+/* Before the markers start: the collecting thread's own. */
+static void scan_root_now(void *arg, uintptr_t lo, uintptr_t hi) {
+  struct marking *m = arg;
+  mark_words(&m->marker[0], lo, hi);
 }
 
 int gc_init(struct heap *h) {
@@ -97,6 +108,8 @@ int gc_init(struct heap *h) {
   limiter_init(&g->limiter, g->nprocs);
   roots_init(&g->roots, &h->meta, &h->stats.gc_meta);
   if (!mark_init(&g->marking, h, &g->roots, &g->world)) return -ENOMEM;
+  g->roots.scan_now = scan_root_now;
+  g->roots.scan_arg = &g->marking;
   int err = world_init(&g->world, &h->meta, &h->stats.gc_meta);
   if (err) return err == -ENOMEM ? err : -EAGAIN;
   h->gc = g;
@@ -217,15 +230,17 @@ static void note_pause(struct gc *g, const struct cycle *c) {
   s->gc_cpu_fraction = age > 0 ? (double)g->gc_cpu_ns / (double)age : 0;
 }
 
-static void run_cycle(struct cycle *c) {
+/* False: the world could not be stopped while we hold the loader's lock. */
+static bool run_cycle(struct cycle *c) {
   struct gc *g = c->g;
   struct heap *h = g->h;
-  atomic_u64_fetch_add_release(&g->started, 1);
   sweep_all(h);
   c->t.goal = g->last_goal;
   c->t.begin = clock_nanotime();
-  world_stop(&g->world);
+  if (!world_stop(&g->world, STOP_PATIENCE_NS)) return false;
   c->t.stopped = clock_nanotime();
+  /* I3: who reads the old figure has called before the world stood. */
+  atomic_u64_fetch_add_release(&g->started, 1);
   flush_caches(g, c->kind == CYCLE_LIMIT);
   c->t.live_before = heap_live_bytes(h);
   if (unlikely(h->opt.verify)) verify_stopped(g);
@@ -242,6 +257,7 @@ static void run_cycle(struct cycle *c) {
   c->t.end = clock_nanotime();
   note_pause(g, c);
   if (unlikely(h->opt.trace_gc)) gc_trace_cycle(g, &c->t);
+  return true;
 }
 
 /* --- asking for a cycle --- */
@@ -274,11 +290,12 @@ static void enter_cycle(void *arg) MGC_NO_ANALYSIS {
   gc_blocking_end(t);
   own_lock(g);
   bool due = is_due(c);
-  if (due) run_cycle(c);
-  if (due) wake_sweeper(g);
+  bool ran = due && run_cycle(c);
+  c->again = due && !ran;
+  if (ran) wake_sweeper(g);
   if (c->kind != CYCLE_TRIGGER) sweep_all(g->h);
   gc_unlock(g);
-  if (due) wake_scavenger(g);
+  if (ran) wake_scavenger(g);
 }
 
 static void visit_nothing(const struct segment_info *info, void *arg) {
@@ -292,10 +309,12 @@ static void cycle_spilled(void *arg, uintptr_t sp) {
                     .started_before = r->started_before,
                     .sp = sp};
   c.t.forced = c.kind != CYCLE_TRIGGER;
-  /* Who holds the loader's lock may be a collector that waits for us. */
-  gc_blocking_begin(thread_self);
-  segments_visit(enter_cycle, visit_nothing, &c);
-  if (!c.entered) enter_cycle(&c); /* a static program without headers */
+  do {
+    /* Who holds the loader's lock may be a collector that waits for us. */
+    gc_blocking_begin(thread_self);
+    segments_visit(enter_cycle, visit_nothing, &c);
+    if (!c.entered) enter_cycle(&c); /* a static program without headers */
+  } while (c.again);
 }
 
 /* Overwrites what a cycle's frames have left below the caller's: edges, mostly,
@@ -309,7 +328,7 @@ static MGC_NOINLINE void clear_dead_stack(void) {
 
 static void end_visit(struct gc *g) {
   if (atomic_u32_fetch_sub_seq_cst(&g->visiting, 1) == 1)
-    futex_wake(&g->visiting, 1);
+    futex_wake(&g->visiting, INT_MAX);
 }
 
 static void wait_as_blocked(struct atomic_u32 *word, uint32_t value) {
@@ -454,7 +473,7 @@ void gc_read_stats(struct heap *h, struct gc_stats *out) {
 void gc_stop_world(struct heap *h) {
   struct gc *g = gc_of(h);
   gc_lock(g);
-  world_stop(&g->world);
+  (void)world_stop(&g->world, -1);
 }
 
 void gc_start_world(struct heap *h) {
@@ -483,7 +502,7 @@ void gc_fork_prepare(struct heap *h) {
   while ((n = atomic_u32_load_seq_cst(&g->visiting)) != 0)
     wait_as_blocked(&g->visiting, n);
   gc_lock(g);
-  world_stop(&g->world);
+  (void)world_stop(&g->world, -1);
   world_gate_close(&g->world);
 }
 

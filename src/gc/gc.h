@@ -84,6 +84,9 @@ bool gc_unpin(struct heap *h, void *p);
  * a collection, and is not signalled. What it held at begin stays alive. Nests.
  * end may wait for a collection that is going on. */
 void gc_blocking_begin(struct thread *t);
+/* The same for a caller that returns into the region: frames_end is the end of the
+ * outermost frame that goes then. */
+void gc_blocking_begin_from(struct thread *t, uintptr_t frames_end);
 void gc_blocking_end(struct thread *t);
 
 /* A consistent copy. Waits, unless the caller has stopped the world. */

@@ -394,6 +394,8 @@ void mark_again(struct marker *k) {
     m->passes++;
     for (size_t i = 0; i < roots->n; i++)
       mark_words(k, roots->shard[i].lo, roots->shard[i].hi);
+    for (size_t i = 0; i < roots->nlate; i++)
+      mark_words(k, roots->late[i].lo, roots->late[i].hi);
     mheap_visit_spans(m->h, follow_span, k);
   }
 }

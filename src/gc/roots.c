@@ -3,6 +3,7 @@
 #include "gc/roots.h"
 
 #include "base/bits.h"
+#include "base/fatal.h"
 #include "os/arch.h"
 #include "os/procfs.h"
 #include "os/segments.h"
@@ -126,6 +127,8 @@ static void add_shard(struct roots *r, uintptr_t lo, uintptr_t hi) {
     size_t cap = r->cap ? 2 * r->cap : 512;
     struct root_range *p = grow(r, r->shard, r->n, sizeof *p, cap);
     if (!p) {
+      mgc_check(r->nlate < ROOTS_LATE, "no memory to list the roots");
+      r->late[r->nlate++] = (struct root_range){lo, hi};
       r->scan_now(r->scan_arg, lo, hi);
       return;
     }
@@ -215,7 +218,7 @@ static void add_pins(struct roots *r) {
 
 void roots_collect(struct roots *r, struct world *w,
                    uintptr_t self_sp) MGC_NO_ANALYSIS {
-  r->n = r->ntls = 0;
+  r->n = r->ntls = r->nlate = 0;
   r->stack_bytes = r->globals_bytes = 0;
   segments_visit(NULL, visit_segment, r);
   for (struct thread *t = thread_registry.head; t; t = t->next)

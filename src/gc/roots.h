@@ -28,6 +28,7 @@
 #include "os/tls.h"
 
 #define ROOT_SHARD_BYTES ((uintptr_t)256 << 10)
+#define ROOTS_LATE 64 /* ranges that may find no place in the list */
 
 struct root_range {
   uintptr_t lo, hi; /* multiples of 8 */
@@ -46,6 +47,8 @@ struct roots {
   size_t ntls, tls_cap;     /* (s) */
   uint64_t stack_bytes, globals_bytes; /* (s) */
   /* Scans a range that found no place in the list. */
+  struct root_range late[ROOTS_LATE]; /* (s) for passes after an overflow */
+  size_t nlate;                       /* (s) */
   void (*scan_now)(void *arg, uintptr_t lo, uintptr_t hi); /* (c) */
   void *scan_arg;                                          /* (c) */
 

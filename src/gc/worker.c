@@ -119,8 +119,13 @@ static void helper_main(void *arg) {
 }
 
 static bool start_helper(struct marking *m, uint32_t have) {
-  /* Before there is a thread nobody else uses this marker. */
-  if (!work_init_marker(m, have + 1)) return false;
+  struct thread *t = thread_self;
+  /* Before there is a thread nobody else uses this marker. The allocator's locks
+   * are taken (thread.h I2). */
+  if (t) thread_enter(t);
+  bool ready = work_init_marker(m, have + 1);
+  if (t) thread_leave(t);
+  if (!ready) return false;
   if (thread_start_library("mark", helper_main, &m->marker[have + 1]) != 0)
     return false;
   uint32_t n;

@@ -72,6 +72,7 @@
  * milliseconds it is not by accident. */
 #define FOREIGN_PATIENCE_NS 10000000
 #define FOREIGN_POLL_NS 500000
+#define SEND_TRIES 100
 /* An attached thread that does not stop for so long is told of. */
 #define STOP_WARNING_NS 10000000000
 
@@ -183,11 +184,16 @@ static void on_attach(struct thread *t) {
   signal_unblock(w->signo);
 }
 
+struct spill {
+  struct thread *t;
+  uintptr_t end; /* of the library's frames that are about to go */
+};
+
 static void copy_spilled(void *arg, uintptr_t sp) {
-  struct thread *t = arg;
+  const struct spill *spill = arg;
+  struct thread *t = spill->t;
   uintptr_t n = THREAD_SPILL_WORDS;
-  if (sp < t->stack_hi && (t->stack_hi - sp) / PTR_BYTES < n)
-    n = (t->stack_hi - sp) / PTR_BYTES;
+  if ((spill->end - sp) / PTR_BYTES < n) n = (spill->end - sp) / PTR_BYTES;
   const uintptr_t *from = (const uintptr_t *)align_up(sp, PTR_BYTES);
   for (uintptr_t i = 0; i < n; i++) t->spilled[i] = scan_load(&from[i]);
   t->nspilled = (uint32_t)n;
@@ -196,12 +202,20 @@ static void copy_spilled(void *arg, uintptr_t sp) {
 }
 
 void gc_blocking_begin(struct thread *t) {
+  /* The callers' frames stay: they wait in the region. */
+  gc_blocking_begin_from(t, (uintptr_t)__builtin_frame_address(0) + 16);
+}
+
+void gc_blocking_begin_from(struct thread *t, uintptr_t frames_end) {
   if (t->blocking_depth++ > 0) return;
-  thread_call_spilled(copy_spilled, t);
-  /* release: sp and the copy, to the stopper's acquire in stop_attached */
-  atomic_u32_store_release(&t->state, THREAD_BLOCKED);
+  struct spill spill = {t, frames_end};
+  thread_call_spilled(copy_spilled, &spill);
+  /* release: sp and the copy, to the stopper's acquire in stop_attached;
+   * sequentially consistent with it, so that either it sees the state or we see
+   * its request. */
+  atomic_u32_store_seq_cst(&t->state, THREAD_BLOCKED);
   /* Asked to stop before it was seen as blocked: it still owes the answer. */
-  if (unlikely(atomic_u32_load_relaxed(&t->stop_pending)) &&
+  if (unlikely(atomic_u32_load_seq_cst(&t->stop_pending)) &&
       atomic_u32_load_relaxed(&t->in_alloc) == 0)
     on_stop_self(t);
 }
@@ -245,19 +259,33 @@ static void check_signal(struct world *w) {
   if (signo > 0) w->signo = signo;
 }
 
-/* The result of the signal: 0 sent, else the thread is gone. The queue of
- * real-time signals may be full for a while. */
+/* The result of the signal: 0, or -ESRCH when the thread is gone. The queue of
+ * real-time signals may be full (RLIMIT_SIGPENDING): whoever waits for the
+ * thread sends again, and says so when that takes long. */
 static int send_stop(const struct world *w, int tid) {
-  int err;
-  while ((err = thread_signal(tid, w->signo)) == -EAGAIN) thread_yield();
-  return err;
+  int err = -EAGAIN;
+  for (int i = 0; i < SEND_TRIES && err == -EAGAIN; i++) {
+    if (i > 0) thread_yield();
+    err = thread_signal(tid, w->signo);
+  }
+  return err == -EAGAIN ? 0 : err;
 }
 
 /* Gives the acknowledgement of a thread that ended without detaching. */
 static void stop_dead(struct world *w, struct thread *t) {
   if (take_pending(t)) {
     atomic_uptr_store_relaxed(&t->sp, t->stack_hi);
+    t->dead = true;
     acknowledge(w);
+  }
+}
+
+/* A destructor that ran after ours attached the thread once more. Its record must
+ * not be counted as a thread's, or a foreign one would not be looked for. */
+static void bury_dead(void) {
+  for (struct thread *t = thread_registry.head, *next; t; t = next) {
+    next = t->next;
+    if (t->dead) thread_bury(t);
   }
 }
 
@@ -265,9 +293,9 @@ static void stop_attached(struct world *w, struct thread *t) {
   uint32_t expect = THREAD_BLOCKED;
   w->nstopped++;
   /* acquire: what the thread wrote before its blocking region */
-  if (atomic_u32_cas_acq_rel(&t->state, &expect, THREAD_BLOCKED_HELD)) return;
+  if (atomic_u32_cas_seq_cst(&t->state, &expect, THREAD_BLOCKED_HELD)) return;
   atomic_u32_fetch_add_relaxed(&w->pending, 1);
-  atomic_u32_store_release(&t->stop_pending, 1);
+  atomic_u32_store_seq_cst(&t->stop_pending, 1);
   if (send_stop(w, t->tid) != 0) stop_dead(w, t);
 }
 
@@ -290,9 +318,17 @@ static void prod_attached(struct world *w) {
       stop_dead(w, t);
 }
 
-static void await_attached(struct world *w) {
+/* Lets those go that have not stopped yet: they owe nothing any more. */
+static void cancel_attached(struct world *w) {
+  for (struct thread *t = thread_registry.head; t; t = t->next)
+    if (take_pending(t)) acknowledge(w);
+}
+
+/* False: not all have stopped in patience_ns, and the rest has been let go. */
+static bool await_attached(struct world *w, int64_t patience_ns) {
   uint32_t n;
   int64_t waited = 0, step = 100000000;
+  bool all = true;
   bool warned = false;
   /* acquire: what the threads wrote before they stopped */
   while ((n = atomic_u32_load_acquire(&w->pending)) != 0) {
@@ -301,12 +337,17 @@ static void await_attached(struct world *w) {
     int64_t slept = clock_nanotime() - start;
     waited += slept;
     if (slept < step) continue;
+    if (patience_ns >= 0 && waited > patience_ns) {
+      cancel_attached(w);
+      all = false;
+    }
     prod_attached(w);
     if (waited > STOP_WARNING_NS && !warned) {
       warn_slow(w);
       warned = true;
     }
   }
+  return all;
 }
 
 /* --- foreign threads --- */
@@ -465,7 +506,7 @@ static void stop_foreigners(struct world *w, uint32_t epoch) {
 
 /* --- the stop itself --- */
 
-void world_stop(struct world *w) MGC_NO_ANALYSIS {
+bool world_stop(struct world *w, int64_t patience_ns) MGC_NO_ANALYSIS {
   w->self = thread_self;
   w->self_tid = thread_id();
   w->nstopped = w->nforeign = w->nskipped = 0;
@@ -480,8 +521,13 @@ void world_stop(struct world *w) MGC_NO_ANALYSIS {
   for (struct thread *t = thread_registry.head; t; t = t->next)
     if (t != w->self) stop_attached(w, t);
   acknowledge(w);
-  await_attached(w);
+  if (!await_attached(w, patience_ns)) {
+    world_start(w);
+    return false;
+  }
+  bury_dead();
   stop_foreigners(w, epoch);
+  return true;
 }
 
 static void release_held(void) {

@@ -57,8 +57,10 @@ MGC_MUST_CHECK int world_init(struct world *w, struct persistent *meta,
                               struct memstat *stat);
 
 /* Stops every other thread. The caller holds the gc lock, is outside its runs
- * and inside the allocator. Takes the registry's lock and `background`. */
-void world_stop(struct world *w);
+ * and inside the allocator. Takes the registry's lock and `background`.
+ * Units: patience_ns negative: as long as it takes. Returns: false when a thread
+ * has not stopped in that time; the world runs then. */
+bool world_stop(struct world *w, int64_t patience_ns);
 void world_start(struct world *w);
 
 /* Around fork, with the world stopped: keeps the threads out of the allocator

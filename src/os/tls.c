@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "base/compiler.h"
 #include "os/arch.h"
+#include "os/procfs.h"
 
 #include <dlfcn.h>
 
@@ -28,6 +29,7 @@ struct dtv_slot {
 };
 
 #define UNALLOCATED UINTPTR_MAX
+#define STATIC_DISTANCE 65536
 
 void tls_layout_init(struct tls_layout *layout) {
   const uint32_t *descriptor = dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread");
@@ -53,6 +55,20 @@ void tls_thread_area(const struct tls_layout *layout, uintptr_t thread_pointer,
   }
 }
 
+/* A dynamic block may be one of a module that was closed, whose number a larger
+ * module has now (the thread's dtv learns of that at its next access): nothing
+ * past the block's mapping is read. Static blocks are close to the thread pointer
+ * and are what they say. */
+static uintptr_t clip_dynamic(uintptr_t thread_pointer, uintptr_t lo,
+                              uintptr_t hi) {
+  struct procfs_mapping m;
+  uintptr_t distance =
+      lo < thread_pointer ? thread_pointer - lo : lo - thread_pointer;
+  if (distance < STATIC_DISTANCE) return hi;
+  if (!procfs_find_mapping(lo, &m) || !m.read) return lo;
+  return hi < m.end ? hi : m.end;
+}
+
 MGC_NO_SANITIZE
 void tls_blocks_visit(uintptr_t thread_pointer, const struct tls_module *mods,
                       size_t n,
@@ -69,6 +85,7 @@ void tls_blocks_visit(uintptr_t thread_pointer, const struct tls_module *mods,
     if (block == UNALLOCATED || block == 0) continue;
     uintptr_t lo = align_up(block, PTR_BYTES);
     uintptr_t hi = align_down(block + mods[i].size, PTR_BYTES);
+    hi = clip_dynamic(thread_pointer, lo, hi);
     if (lo < hi) visit(lo, hi, arg);
   }
 }

@@ -24,7 +24,8 @@
 struct thing {
   uint64_t magic;
   struct thing *next;
-  uint64_t rest[4];
+  uint64_t id; /* no two things have the same */
+  uint64_t rest[3];
 };
 
 #define THING_MAGIC 0x7468696e67746869u
@@ -32,15 +33,18 @@ struct thing {
 /* Addresses that the collector does not see. */
 struct hidden {
   uintptr_t v[BATCH];
+  uint64_t id[BATCH];
 };
 
 static inline uintptr_t hide(const void *p) { return ~(uintptr_t)p; }
 static inline void *unhide(uintptr_t v) { return (void *)~v; }
 
 static inline struct thing *thing_new(void) {
+  static _Atomic uint64_t last_id;
   struct thing *t = mgc_alloc(sizeof *t);
   if (!t) abort();
   t->magic = THING_MAGIC;
+  t->id = ++last_id;
   return t;
 }
 
@@ -49,6 +53,7 @@ __attribute__((noinline)) static void fill(void **slots, struct hidden *h) {
   for (int i = 0; i < BATCH; i++) {
     slots[i] = thing_new();
     h->v[i] = hide(slots[i]);
+    h->id[i] = ((struct thing *)slots[i])->id;
   }
 }
 
@@ -64,12 +69,14 @@ static inline void collect(void) {
   mgc_collect();
 }
 
-/* How many of the batch are objects still, with their contents. */
-__attribute__((noinline)) static int count_alive(const struct hidden *h) {
+/* How many of the batch are objects still, with their contents. Dead ones are
+ * looked at too, which other threads may have taken again. */
+__attribute__((noinline, no_sanitize("thread", "address"))) static int
+count_alive(const struct hidden *h) {
   int n = 0;
   for (int i = 0; i < BATCH; i++) {
     struct thing *t = unhide(h->v[i]);
-    n += mgc_base(t) == t && t->magic == THING_MAGIC;
+    n += mgc_base(t) == t && t->magic == THING_MAGIC && t->id == h->id[i];
   }
   scrub_stack();
   return n;

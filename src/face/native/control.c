@@ -30,6 +30,16 @@ static void fork_child(void) {
   if (h) gc_fork_child(h);
 }
 
+/* Registered before the program can register its own: our prepare handler then
+ * runs last, when nobody waits for a lock that a thread holds which we keep out
+ * of the allocator; and our others run first. */
+static bool atfork_registered;
+
+__attribute__((constructor(101))) static void register_atfork(void) {
+  atfork_registered =
+      pthread_atfork(fork_prepare, fork_parent, fork_child) == 0;
+}
+
 /* A module's descriptors are going: no span may remember one. */
 struct forget {
   const struct mgc_moduledata *module;
@@ -102,8 +112,7 @@ int heap_upper_init(struct heap *h, const struct pacing_options *pacing) {
   (void)gc_set_percent(h, pacing->gc_percent);
   if (pacing->memory_limit != INT64_MAX)
     (void)gc_set_memory_limit(h, pacing->memory_limit);
-  return pthread_atfork(fork_prepare, fork_parent, fork_child) == 0 ? 0
-                                                                    : -ENOMEM;
+  return atfork_registered ? 0 : -ENOMEM;
 }
 
 /* --- collection --- */
@@ -172,7 +181,8 @@ API bool mgc_unpin(void *p) {
 
 API void mgc_blocking_begin(void) {
   struct thread *t = thread_get();
-  if (t) gc_blocking_begin(t);
+  /* A frame's address is where its caller's is saved; the return address follows. */
+  if (t) gc_blocking_begin_from(t, (uintptr_t)__builtin_frame_address(0) + 16);
 }
 
 API void mgc_blocking_end(void) {
