@@ -10,8 +10,8 @@
  * the bitmap asked, no prefetch, no pieces, no early end of long objects.
  *
  *   I1  what this traversal reaches is marked
- *   I2  what is marked is reached; asked only when every thread stood still,
- *       because one in a blocking region may have changed a root meanwhile
+ *   I2  what is marked is reached; not asked when a thread is in a blocking
+ *       region, whose system call may write over a stale word meanwhile
  */
 #include "gc/state.h"
 
@@ -132,23 +132,26 @@ static void check_span(struct mspan *s, void *arg) {
   }
 }
 
-static bool everybody_stood(const struct gc *g) {
-  if (g->world.nskipped) return false;
+static bool everybody_stood(void) {
   for (const struct thread *t = thread_registry.head; t; t = t->next)
     if (atomic_u32_load_relaxed(&t->state) == THREAD_BLOCKED_HELD) return false;
   return true;
 }
 
-static void plant_fault(struct gc *g) {
-  const struct mspan *s = span_of_heap(&g->h->arenas, g->faults.unmark);
-  if (!s) return;
-  unsigned i = mspan_index(s, g->faults.unmark);
-  atomic_u64_fetch_and_relaxed(&s->bits[i / 64].mark, ~(1ull << (i % 64)));
+static void plant_faults(struct gc *g) {
+  uintptr_t unmark = g->faults.unmark, mark = g->faults.mark;
+  struct mspan *s;
+  if (unmark && (s = span_of_heap(&g->h->arenas, unmark)) != NULL) {
+    unsigned i = mspan_index(s, unmark);
+    atomic_u64_fetch_and_relaxed(&s->bits[i / 64].mark, ~(1ull << (i % 64)));
+  }
+  if (mark && (s = span_of_heap(&g->h->arenas, mark)) != NULL)
+    mspan_set_mark(s, mspan_index(s, mark));
 }
 
 void checkmark_run(struct gc *g) {
   struct checker c = {.g = g, .h = g->h};
-  if (unlikely(g->faults.unmark != 0)) plant_fault(g);
+  plant_faults(g);
   if (!prepare_bits(g)) return; /* no memory: this cycle is not checked */
   for (size_t i = 0; i < g->roots.n; i++) {
     struct root_range r = g->roots.shard[i];
@@ -156,7 +159,7 @@ void checkmark_run(struct gc *g) {
       check_edge(&c, scan_load((const uintptr_t *)p), p, 0);
   }
   while (c.n > 0) check_object(&c, c.stack[--c.n]);
-  if (!c.out_of_memory && everybody_stood(g))
+  if (!c.out_of_memory && everybody_stood())
     mheap_visit_spans(g->h, check_span, &c);
   if (c.stack) g->h->vm->ops->free(g->h->vm, c.stack, c.cap * sizeof *c.stack);
 }

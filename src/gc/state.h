@@ -29,6 +29,7 @@ struct background {
 /* Faults that tests inject. All zero otherwise. */
 struct gc_faults {
   uintptr_t unmark; /* take this object's mark away before checkmark */
+  uintptr_t mark;   /* mark this slot, whatever is in it */
 };
 
 struct gc {
