@@ -68,9 +68,11 @@
 #include <limits.h>
 #include <string.h>
 
-/* A new thread has all signals blocked for some microseconds (glibc); after ten
- * milliseconds it is not by accident. */
+/* A new thread has all signals blocked for some microseconds (glibc); one that
+ * sleeps after ten milliseconds blocks ours on purpose. One that could run may
+ * only be waiting for a processor. */
 #define FOREIGN_PATIENCE_NS 10000000
+#define FOREIGN_RUNNABLE_PATIENCE_NS 2000000000
 #define FOREIGN_POLL_NS 500000
 #define SEND_TRIES 100
 /* An attached thread that does not stop for so long is told of. */
@@ -392,13 +394,25 @@ static void foreign_forget(struct foreign *f) {
   f->deaf = false;
 }
 
-/* A main thread that called pthread_exit stays in the list as a zombie. */
-static bool is_zombie(int tid) {
+/* The kernel's letter: R runs or could, D in the kernel, S sleeps; 0: not known. */
+static char task_state(int tid) {
   char path[48], stat[256];
   print_format(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  if (procfs_read(path, stat, sizeof stat) <= 0) return false;
+  if (procfs_read(path, stat, sizeof stat) <= 0) return 0;
   const char *name_end = strrchr(stat, ')');
-  return name_end && (name_end[2] == 'Z' || name_end[2] == 'X');
+  return name_end ? name_end[2] : 0;
+}
+
+/* A main thread that called pthread_exit stays in the list as a zombie. */
+static bool is_zombie(int tid) {
+  char state = task_state(tid);
+  return state == 'Z' || state == 'X';
+}
+
+static int64_t foreign_patience(int tid) {
+  char state = task_state(tid);
+  return state == 'R' || state == 'D' ? FOREIGN_RUNNABLE_PATIENCE_NS
+                                      : FOREIGN_PATIENCE_NS;
 }
 
 /* Whether tid will not take the signal: it blocks it, or has ended. */
@@ -460,7 +474,8 @@ static void prod_foreign(struct world *w, struct foreign *f, int64_t waited) {
   if (!gone && !blocked) gone = send_stop(w, tid) != 0;
   if (gone) {
     if (foreign_give_up(w, f)) foreign_forget(f);
-  } else if (waited >= FOREIGN_PATIENCE_NS && (blocked || MGC_TSAN)) {
+  } else if (waited >= FOREIGN_PATIENCE_NS && (blocked || MGC_TSAN) &&
+             waited >= foreign_patience(tid)) {
     if (foreign_give_up(w, f)) {
       w->nskipped++;
       f->deaf = true;
