@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/* A list of ten million nodes lives through collections and dies when dropped:
+ * marking needs no stack, and the memory comes back. */
+#include <criterion/criterion.h>
+#include <mallocgc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define NODES 1000000
+#else
+#define NODES 10000000
+#endif
+
+struct node {
+  struct node *next;
+  uint64_t number;
+};
+MGC_TYPE(struct node, next);
+
+static struct node *volatile root;
+
+static struct mgc_memstats stats(void) {
+  struct mgc_memstats ms;
+  mgc_read_memstats(&ms);
+  return ms;
+}
+
+__attribute__((noinline)) static void build(void) {
+  struct node *n = NULL;
+  for (uint64_t i = 0; i < NODES; i++) {
+    struct node *more = mgc_new(struct node);
+    more->next = n;
+    more->number = i;
+    n = more;
+  }
+  root = n;
+}
+
+__attribute__((noinline)) static void check(void) {
+  uint64_t n = NODES;
+  for (struct node *p = root; p; p = p->next) cr_assert_eq(p->number, --n);
+  cr_assert_eq(n, 0);
+}
+
+static uint64_t resident(void) {
+  unsigned long size = 0, pages = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (!f || fscanf(f, "%lu %lu", &size, &pages) != 2) abort();
+  fclose(f);
+  return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+Test(stress_list, ten_million_nodes_live_and_die) {
+  mgc_collect();
+  uint64_t start = stats().heap_inuse, gc_start = stats().gc_sys;
+  uint64_t resident_start = resident();
+  build();
+  for (int i = 0; i < 2; i++) {
+    mgc_collect();
+    check();
+  }
+  struct mgc_memstats ms = stats();
+  cr_assert_geq(ms.heap_alloc, (uint64_t)NODES * 16);
+  /* A list needs one edge of mark work, not one for each node. */
+  cr_assert_lt(ms.gc_sys - gc_start, (uint64_t)NODES * sizeof(void *) / 2);
+  root = NULL;
+  mgc_collect();
+  ms = stats();
+  fprintf(stderr, "heap in use: %lu KiB at the start, %lu KiB at the end\n",
+          (unsigned long)(start >> 10), (unsigned long)(ms.heap_inuse >> 10));
+  cr_assert_leq(ms.heap_inuse, start + start / 20 + (1 << 20));
+  mgc_free_os_memory();
+  cr_assert_lt(resident(), resident_start + (uint64_t)NODES * 16 / 4);
+}
