@@ -18,8 +18,6 @@ static bool init_failed;             /* guarded by init_lock */
 static struct pacing_options pacing; /* written once under init_lock */
 static struct vm_faulty faulty_vm;   /* option fail_vm */
 
-const struct pacing_options *heap_default_pacing(void) { return &pacing; }
-
 static const char *read_environment(const char *name) {
   return secure_getenv(name);
 }

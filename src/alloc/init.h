@@ -21,9 +21,6 @@ extern struct atomic_ptr heap_default_ptr;
  */
 struct heap *heap_default(void);
 
-/* What the environment said of pacing when the default heap was made. */
-const struct pacing_options *heap_default_pacing(void);
-
 /* Defined by the face that is linked: sets up the layers above (the collector)
  * on the new default heap. 0, or a negative errno. */
 int heap_upper_init(struct heap *h, const struct pacing_options *pacing);

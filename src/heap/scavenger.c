@@ -2,7 +2,8 @@
 /*
  * Scavenging: how much memory to give back to the OS (Go: mgcscavenge.go). Which
  * pages, and in what order, is the page allocator's (pagescav.c); when and how
- * fast, the background thread's above. This file has the goals.
+ * fast, the background thread's above. This file feeds the goals of
+ * page/scavpace.c with the heap's figures.
  *
  *   percent goal   The heap in use at the end of the last mark, scaled by how
  *                  the heap goal changes, plus a tenth: what the heap will need
@@ -15,9 +16,7 @@
  * UINT64_MAX: none.
  */
 #include "heap/mheap_internal.h"
-
-#define RETAIN_EXTRA_PERCENT 10 /* Go: retainExtraPercent */
-#define LIMIT_BELOW_PERCENT 5   /* Go: reduceExtraPercent */
+#include "page/scavpace.h"
 
 static uint64_t retained_bytes(const struct heap *h) {
   uint64_t sys = memstat_load(&h->stats.heap_sys);
@@ -35,29 +34,14 @@ static uint64_t mapped_bytes(const struct heap *h) {
          memstat_load(&st->other_meta);
 }
 
-static uint64_t limit_goal(const struct heap *h, int64_t memory_limit) {
-  if (memory_limit < 0 || memory_limit == INT64_MAX) return UINT64_MAX;
-  uint64_t goal = (uint64_t)memory_limit / 100 * (100 - LIMIT_BELOW_PERCENT);
-  return mapped_bytes(h) <= goal ? UINT64_MAX : goal;
-}
-
-static uint64_t percent_goal(const struct heap *h, uint64_t heap_goal,
-                             uint64_t last_heap_goal) {
-  if (last_heap_goal == 0) return UINT64_MAX; /* no collection yet */
-  double ratio = (double)heap_goal / (double)last_heap_goal;
-  double want =
-      (double)h->last_heap_inuse * ratio * (1.0 + RETAIN_EXTRA_PERCENT / 100.0);
-  uint64_t retained = retained_bytes(h);
-  if (want >= (double)retained) return UINT64_MAX;
-  uint64_t goal = align_up((uintptr_t)want, h->vm->page_size);
-  return goal + h->vm->page_size > retained ? UINT64_MAX : goal;
-}
-
 void scavenger_pace(struct heap *h, uint64_t heap_goal, uint64_t last_heap_goal,
                     int64_t memory_limit) {
-  atomic_u64_store_relaxed(&h->scav_limit_goal, limit_goal(h, memory_limit));
+  atomic_u64_store_relaxed(&h->scav_limit_goal,
+                           scavenge_limit_goal(memory_limit, mapped_bytes(h)));
   atomic_u64_store_relaxed(&h->scav_percent_goal,
-                           percent_goal(h, heap_goal, last_heap_goal));
+                           scavenge_gc_goal(h->last_heap_inuse, heap_goal,
+                                            last_heap_goal, retained_bytes(h),
+                                            h->vm->page_size));
   scavenger_next_gen(h);
 }
 
