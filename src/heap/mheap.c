@@ -206,8 +206,7 @@ struct mspan *mheap_alloc(struct heap *h, size_t npages, struct spanclass spc,
 
 struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
                                 bool noscan, struct mcache *mc) {
-  if (size == 0 || size > PTRDIFF_MAX - MGC_PAGE_SIZE ||
-      align > PTRDIFF_MAX / 2)
+  if (size == 0 || size > MAX_LARGE_SIZE || align > MAX_LARGE_SIZE)
     return NULL;
   size_t npages = pages_for(size);
   size_t align_pages = align > MGC_PAGE_SIZE ? align >> MGC_PAGE_SHIFT : 1;
@@ -255,7 +254,7 @@ void mheap_free(struct heap *h, struct mspan *s) {
 
 bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size) {
   if (spanclass_size(s->spanclass) != 0 ||
-      new_size > PTRDIFF_MAX - MGC_PAGE_SIZE)
+      new_size > MAX_LARGE_SIZE)
     return false;
   sweep_ensure(h, s); /* or a sweeper may read what is changed here */
   size_t npages = pages_for(new_size);
@@ -275,7 +274,7 @@ bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size) {
     return false;
   }
   if (!zero && !mspan_noscan(s)) memset((void *)base, 0, more * MGC_PAGE_SIZE);
-  s->npages = npages;
+  s->npages = (uint32_t)npages;
   s->elemsize = npages * MGC_PAGE_SIZE;
   s->req_size = new_size;
   __atomic_store_n(&s->limit, s->base + s->elemsize, __ATOMIC_RELAXED);

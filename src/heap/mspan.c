@@ -24,7 +24,7 @@ void mspan_init(struct mspan *s, uintptr_t base, size_t npages,
   s->divmul = divmul;
   s->nelems = (uint16_t)nelems;
   s->spanclass = spc;
-  s->npages = npages;
+  s->npages = (uint32_t)npages;
   s->freeindex = 0;
   s->needzero = 0;
   s->untouched = 1;
@@ -175,7 +175,7 @@ void mspan_verify(const struct mspan *s) {
       s->limit != s->base + s->nelems * s->elemsize ||
       s->limit > s->base + bytes)
     verify_fail(
-        "mspan I2", "base=%p limit=%p npages=%zu elemsize=%zu nelems=%u",
+        "mspan I2", "base=%p limit=%p npages=%u elemsize=%zu nelems=%u",
         (void *)s->base, (void *)s->limit, s->npages, s->elemsize, s->nelems);
   verify_bits(s);
   if ((s->bits == &s->inline_bits) != (s->bits_class == 0) ||

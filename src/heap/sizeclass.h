@@ -13,6 +13,8 @@
 #define NUM_SIZE_CLASSES 68 /* class 0 is large objects */
 #define NUM_SPAN_CLASSES (2 * NUM_SIZE_CLASSES)
 #define MAX_SMALL_SIZE 32768u
+/* No address space is larger, and pages still count in 32 bits. */
+#define MAX_LARGE_SIZE ((size_t)1 << 44)
 #define SMALL_SIZE_DIV 8u
 #define SMALL_SIZE_MAX 1024u
 #define LARGE_SIZE_DIV 128u

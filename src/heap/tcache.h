@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+/*
+ * tcache: a thread's own spans and the free lists in front of them. What mcache is
+ * to the collected heap, for a heap whose objects are freed one by one.
+ *
+ *   malloc   pops the class's list in the thread's tcache
+ *   free     finds the span (pagemap); if this thread owns it, pushes the slot on
+ *            the span's own list
+ *
+ * A span belongs to one tcache, its owner, which alone takes slots from it. The
+ * list of a class (bin->head) holds free slots of one span, the bin's current
+ * span. When it is used up, the refill (tcache.c) takes over the whole list that
+ * frees built on the current span meanwhile, or what other threads freed of it,
+ * or carves slots that were never used, or goes on to another span. So memory
+ * fills densely, a span that becomes empty is known at once, and neither path
+ * counts anything but the span's `left`.
+ *
+ * A free list. A free slot's first two words are {next, next ^ secret}; the last
+ * slot's next is TCACHE_NONE, the address of two words that match nothing. A pop
+ * compares: an overflow or a write after free that changed either word is fatal,
+ * and to forge the pair one must know the secret. The second word is cleared when
+ * the slot is handed out, so an object whose two words match when it is freed is
+ * on a list already: a double free. (The slow path makes sure before it says so:
+ * a program may have copied the words.)
+ *
+ * `left` counts down at each free by the owner; at 0 the owner looks
+ * (tcache_free_event). For a span in use it is the number of slots that are not on
+ * the span's own list, so 0 means that the span is empty. For a span that was
+ * full it is a few frees: enough of them to make it worth going back to.
+ *
+ * Frees by other threads go to span->remote (tremote.c), without locks.
+ *
+ *   I1  a span's owner is a tcache, or tcache_central's: never NULL
+ *   I2  a bin's head is empty, or its slots are slots of bin->span
+ *   I3  carved <= nelems, and slots from carved on were never handed out since the
+ *       span was made
+ *   I4  CURRENT: carved == slots on its list, the bin's list, remote, and in use
+ *       by the program; left == carved - slots on its own list
+ *   I5  a span is in exactly the list that `where` names: none for CURRENT
+ *   I6  FULL and not pending: the remote word has REMOTE_ARMED
+ *
+ * Lock key: (c) const after init  (o) owning thread  (a) atomic
+ */
+#ifndef MGC_HEAP_TCACHE_H
+#define MGC_HEAP_TCACHE_H
+
+#include "heap/heap.h"
+#include "heap/pagemap.h"
+
+/* Requests up to this find their class by one load from the tcache. */
+#define TCACHE_DIRECT_MAX 1024u
+#define TCACHE_CLASSES NUM_SIZE_CLASSES
+
+enum tspan_place { TSPAN_CURRENT, TSPAN_PARTIAL, TSPAN_FULL };
+
+struct tcache_bin {
+  struct mspan *span;  /* (o) the current one, or NULL */
+  struct list partial; /* (o) spans with free slots, most recent first */
+  struct list full;    /* (o) spans without, as far as is known */
+  uint32_t nspans;     /* (o) all of them */
+  uint32_t nempty;     /* (o) of partial: kept though empty */
+};
+
+struct tcache {
+  /* The lists, by size class; [0] is always empty. What fast paths touch comes
+   * first. */
+  uintptr_t head[TCACHE_CLASSES];
+  /* (c) Offset of head[class] for each (size + 15) / 16 up to the maximum. All of
+   * it is head[0]'s when every allocation must take the slow path (mode). */
+  uint16_t headoff[TCACHE_DIRECT_MAX / 16 + 1];
+  struct tcache_bin bin[TCACHE_CLASSES];
+  struct atomic_ptr inbox; /* (a) spans that others freed slots of */
+  struct theap *th;        /* (c) */
+  struct list link;        /* all of the theap's, or its free ones (theap lock) */
+  uint64_t owned_bytes;    /* (o) in spans */
+  uint64_t empty_bytes;    /* (o) in empty spans that are kept */
+  int32_t tid;             /* (o), or lock of the theap */
+  bool attached;           /* lock of the theap */
+};
+
+/* What all threads of a malloc heap share. */
+struct theap {
+  struct heap *heap;
+  struct mutex lock;        /* rank tcache */
+  struct tcache central;    /* owns what ended threads left (lock) */
+  struct list caches;       /* attached ones (lock) */
+  struct list spare_caches; /* their threads ended (lock) */
+  struct fixalloc alloc;    /* (lock) struct tcache */
+  struct atomic_u32 ncaches;
+  struct atomic_u64 orphans[TCACHE_CLASSES]; /* (a) hint: partial of central */
+  struct atomic_u64 memory_limit; /* bytes; UINT64_MAX: none */
+  /* The limit is reached or memory cannot be had: give back, then true to try
+   * again. No lock held. NULL: none. */
+  bool (*reclaim)(struct theap *th, size_t bytes);
+  /* Pages have become free; called without locks, cheap. NULL: none. */
+  void (*freed)(struct theap *th);
+};
+
+/* --- the two globals that fast paths read; constant after initialisation --- */
+
+struct tcache_globals {
+  struct pagemap map;
+  uint64_t secret; /* of the pairs; never 0 */
+};
+extern struct tcache_globals tcache_globals;
+/* The end of every free list: two words whose pair never matches. */
+extern const uint64_t tcache_none[2];
+#define TCACHE_NONE ((uintptr_t)tcache_none)
+
+/* The calling thread's; tcache_nobody before the first slow allocation and after
+ * the thread's end: its lists are empty and it owns nothing. */
+extern struct tcache tcache_nobody;
+extern _Thread_local struct tcache *tcache_self
+    __attribute__((tls_model("initial-exec")));
+
+/* --- fast paths --- */
+
+/* Counts down and says whether that made 0; plain for the owner, and never torn
+ * for others who read it. */
+static MGC_ALWAYS_INLINE bool tcache_count_down(uint32_t *left) {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  bool zero;
+  __asm__("decl %0" : "+m"(*left), "=@ccz"(zero));
+  return zero;
+#else
+  uint32_t n = __atomic_load_n(left, __ATOMIC_RELAXED) - 1;
+  __atomic_store_n(left, n, __ATOMIC_RELAXED);
+  return n == 0;
+#endif
+}
+
+/* Pops the list at *head; 0 when it is empty or broken (the slow path tells which).
+ */
+static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
+  uintptr_t p = *head;
+  uint64_t *w = (uint64_t *)p;
+  uint64_t next = w[0];
+  if (unlikely((next ^ w[1]) != tcache_globals.secret)) return 0;
+  *head = next;
+  w[1] = 0;
+  return p;
+}
+
+/* Makes p, a free slot, the first of the list that begins at next. */
+static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
+  uint64_t *w = (uint64_t *)p;
+  w[0] = next;
+  w[1] = next ^ tcache_globals.secret;
+}
+
+static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
+  const uint64_t *w = (const uint64_t *)p;
+  return (w[0] ^ w[1]) == tcache_globals.secret;
+}
+
+/* --- slow paths: tcache.c, tremote.c --- */
+
+struct tcache_result {
+  void *p;   /* NULL: memory is exhausted */
+  bool zero; /* all of the slot but its first 16 bytes reads as zero */
+};
+
+bool theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
+                uint64_t secret);
+/* A tcache for a thread: a spare one or a new one; NULL: no memory. */
+struct tcache *tcache_attach(struct theap *th, int32_t tid);
+/* Its thread ends: what it owns goes to central, empty spans to the heap. */
+void tcache_detach(struct tcache *t);
+
+/* A slot of class sc (1..nclasses-1) when the list is empty; breaks off with a fatal
+ * line when it is not empty but broken. The owner of t. */
+struct tcache_result tcache_refill(struct tcache *t, unsigned sc);
+/* left of s has come to 0 by the owner's own free. */
+void tcache_free_event(struct tcache *t, struct mspan *s);
+/* A free that the fast path would not do: by another thread, into a span with a
+ * special owner, of a large object, or of something that cannot be freed (fatal).
+ * t: the caller's tcache or tcache_nobody. */
+void tcache_free_slow(struct theap *th, struct tcache *t, uintptr_t p);
+/* Frees slot p of s, which is not the caller's. */
+void tcache_free_remote(struct theap *th, struct mspan *s, uintptr_t p);
+/* Looks through the inbox; true when a span was filed as partial or freed. */
+bool tcache_drain(struct tcache *t);
+/* Gives back every empty span of t, remote frees counted. The owner. */
+void tcache_trim(struct tcache *t);
+/* The same for what ended threads left, and for caches without threads. Any
+ * thread. */
+void theap_trim_orphans(struct theap *th);
+
+/* A span of npages for one large object; NULL: no memory. */
+struct mspan *theap_alloc_large(struct theap *th, size_t size, size_t align,
+                                bool *zero);
+void theap_free_large(struct theap *th, struct mspan *s);
+
+/* Fatal unless I1-I6 hold for t. The owner, or everything stopped. */
+void tcache_verify(const struct tcache *t);
+
+#endif
