@@ -6,6 +6,9 @@
 #   mallocgc_static  libmallocgc.a, one relocatable object whose only global
 #                    symbols are mgc_*, so that it cannot clash with a program
 #                    that has a mheap_init of its own
+#   mallocgc_malloc  libmallocgc-malloc.so, the malloc face: exports the malloc
+#                    family and operators new and delete, and links of the layers
+#                    only what these need (no collector)
 
 set(MGC_LAYERS base os page type heap alloc gc face)
 
@@ -128,3 +131,28 @@ target_include_directories(mallocgc_static INTERFACE
 if(MGC_SANITIZE)
   target_link_options(mallocgc_static INTERFACE -fsanitize=${MGC_SANITIZE})
 endif()
+
+# ---- the malloc face ---------------------------------------------------------
+
+set(mgc_malloc_map ${PROJECT_SOURCE_DIR}/cmake/libmallocgc-malloc.map)
+file(GLOB mgc_malloc_sources CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/src/face/malloc/*.c)
+add_library(mallocgc_malloc SHARED ${mgc_malloc_sources})
+add_library(mallocgc::malloc ALIAS mallocgc_malloc)
+# It defines the functions that the compiler knows: calloc must not become a call
+# of calloc.
+target_compile_options(mallocgc_malloc PRIVATE -fno-builtin-malloc
+  -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
+  -ffunction-sections)
+set_target_properties(mallocgc_malloc PROPERTIES
+  OUTPUT_NAME mallocgc-malloc
+  EXPORT_NAME malloc
+  VERSION ${PROJECT_VERSION}
+  SOVERSION ${PROJECT_VERSION_MAJOR}
+  LINK_DEPENDS ${mgc_malloc_map})
+target_link_libraries(mallocgc_malloc PRIVATE mgc_library_flags mgc_internal
+  Threads::Threads)
+target_link_options(mallocgc_malloc PRIVATE
+  LINKER:--version-script=${mgc_malloc_map} LINKER:-z,relro,-z,now
+  LINKER:--gc-sections LINKER:--exclude-libs,ALL -static-libgcc)
+add_dependencies(mallocgc_malloc mgc_generated)

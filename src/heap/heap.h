@@ -155,6 +155,15 @@ struct mspan *mheap_alloc(struct heap *h, size_t npages, struct spanclass spc,
  * span->needzero. NULL when memory is exhausted or size is absurd. */
 struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
                                 bool noscan, struct mcache *mc);
+/* A span of malloc's (tcache.h): no bits, in no set or list, heap_live untouched;
+ * sizeclass 0: one object. align_pages: a power of two. NULL when memory is
+ * exhausted. Given back with mheap_free, or in two steps when others may still
+ * hold the struct: the pages (after which lookups no longer find it) and, later,
+ * the struct, which must be in no list then. Any thread. */
+struct mspan *mheap_alloc_plain(struct heap *h, size_t npages,
+                                size_t align_pages, unsigned sizeclass);
+void mheap_free_pages(struct heap *h, struct mspan *s);
+void mheap_free_struct(struct heap *h, struct mspan *s);
 /* Gives an in-use span's pages back. No objects in it may be alive. The span is
  * swept (sweep_ensure) or the caller is sweeping it; small spans only from there.
  * heap_live and the counts of frees are the caller's. */

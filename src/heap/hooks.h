@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct heap;
 struct mspan;
@@ -28,6 +29,9 @@ struct heap_hooks {
   /* Marking is running and bytes were allocated (concurrent collector only;
    * unset by the stop-the-world collector). */
   void (*assist)(struct heap *h, size_t bytes);
+  /* The arena at base has been made and is about to get pages; false: it must
+   * not, and the hook is called again the next time. With the heap lock. */
+  bool (*arena_added)(struct heap *h, uintptr_t base);
   /* mspan_sweep found object i of s dead and it has specials: run or queue them.
    * Returns true when the object must live on (finalizer). Unset until there are
    * specials. */

@@ -168,31 +168,62 @@ static void count_span(struct heap *h, int64_t npages) {
   atomic_u64_fetch_add_relaxed(&h->stats.pages_inuse, (uint64_t)npages);
 }
 
+/* Ready pages for a span, and its struct with room for nelems bits. The address,
+ * or 0. */
+static uintptr_t take_span(struct heap *h, size_t npages, size_t align_pages,
+                           size_t nelems, struct mcache *mc,
+                           struct mspan **out, bool *zero) {
+  uintptr_t scav = 0;
+  struct mspan *s = get_mspan(h, mspan_bits_class(nelems), mc);
+  if (!s) return 0;
+  uintptr_t base = take_pages(h, npages, align_pages, mc, &scav);
+  if (base && !ready_pages(h, base, npages, scav, zero)) {
+    give_pages_back(h, base, npages);
+    base = 0;
+  }
+  if (!base) put_mspan(h, s, mc);
+  *out = s;
+  return base;
+}
+
+static size_t span_elemsize(const struct heap *h, unsigned sc, size_t npages) {
+  return sc ? h->classes->size[sc] : npages * MGC_PAGE_SIZE;
+}
+
 /* Everything but publication. size: 0 for small spans. */
 static struct mspan *make_span(struct heap *h, size_t npages,
                                size_t align_pages, struct spanclass spc,
                                size_t req_size, struct mcache *mc) {
   unsigned sc = spanclass_size(spc);
-  size_t elemsize = sc ? h->classes->size[sc] : npages * MGC_PAGE_SIZE;
+  size_t elemsize = span_elemsize(h, sc, npages);
   size_t nelems = npages * MGC_PAGE_SIZE / elemsize;
-  uintptr_t scav = 0;
+  struct mspan *s;
   bool zero;
-  struct mspan *s = get_mspan(h, mspan_bits_class(nelems), mc);
-  if (!s) return NULL;
-  uintptr_t base = take_pages(h, npages, align_pages, mc, &scav);
-  if (!base) {
-    put_mspan(h, s, mc);
-    return NULL;
-  }
-  if (!ready_pages(h, base, npages, scav, &zero)) {
-    give_pages_back(h, base, npages);
-    put_mspan(h, s, mc);
-    return NULL;
-  }
+  uintptr_t base = take_span(h, npages, align_pages, nelems, mc, &s, &zero);
+  if (!base) return NULL;
   mspan_init(s, base, npages, spc, elemsize, h->classes->divmagic[sc]);
   s->needzero = !zero;
   s->req_size = req_size;
   count_span(h, (int64_t)npages);
+  return s;
+}
+
+struct mspan *mheap_alloc_plain(struct heap *h, size_t npages,
+                                size_t align_pages, unsigned sizeclass) {
+  struct mspan *s;
+  bool zero;
+  mgc_assert(npages > 0);
+  if (npages > MAX_LARGE_SIZE / MGC_PAGE_SIZE ||
+      align_pages > MAX_LARGE_SIZE / MGC_PAGE_SIZE)
+    return NULL;
+  uintptr_t base = take_span(h, npages, align_pages, 1, NULL, &s, &zero);
+  if (!base) return NULL;
+  mspan_init_plain(s, base, npages, spanclass_make(sizeclass, true),
+                   span_elemsize(h, sizeclass, npages),
+                   h->classes->divmagic[sizeclass]);
+  s->needzero = !zero;
+  count_span(h, (int64_t)npages);
+  publish_span(h, s);
   return s;
 }
 
@@ -239,12 +270,25 @@ static void unpublish_span(struct heap *h, struct mspan *s) {
   arena_set_spans(&h->arenas, s->base, s->npages, NULL);
 }
 
-void mheap_free(struct heap *h, struct mspan *s) {
+static void begin_free(struct heap *h, struct mspan *s) {
   mgc_check(atomic_u8_load_relaxed(&s->state) == MSPAN_INUSE,
             "mheap_free: span is not in use: base=%p state=%u", (void *)s->base,
             atomic_u8_load_relaxed(&s->state));
   unpublish_span(h, s);
   count_span(h, -(int64_t)s->npages);
+}
+
+void mheap_free_pages(struct heap *h, struct mspan *s) {
+  begin_free(h, s);
+  give_pages_back(h, s->base, s->npages);
+}
+
+void mheap_free_struct(struct heap *h, struct mspan *s) {
+  put_mspan(h, s, NULL);
+}
+
+void mheap_free(struct heap *h, struct mspan *s) {
+  begin_free(h, s);
   mutex_lock(&h->lock);
   pagealloc_free(&h->pages, s->base, s->npages);
   list_remove(&s->link);

@@ -134,6 +134,10 @@ static bool add_arenas(struct heap *h, uintptr_t from, uintptr_t to) {
         !arena_map_add(&h->arenas, h->vm, p, &h->stats.arena_meta, &a))
       return false;
     if (a) h->all_arenas[h->narenas++] = a;
+    a = arena_of(&h->arenas, p);
+    if (a->announced) continue;
+    if (h->hooks.arena_added && !h->hooks.arena_added(h, p)) return false;
+    a->announced = true;
   }
   return true;
 }

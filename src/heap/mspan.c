@@ -13,11 +13,11 @@
 #include "base/fatal.h"
 #include "page/page.h"
 
-void mspan_init(struct mspan *s, uintptr_t base, size_t npages,
-                struct spanclass spc, size_t elemsize, uint32_t divmul) {
-  size_t bytes = npages * MGC_PAGE_SIZE;
-  size_t nelems = bytes / elemsize;
-  mgc_assert(mspan_bits_class(nelems) <= s->bits_class);
+/* What every kind of span has. */
+static void init_common(struct mspan *s, uintptr_t base, size_t npages,
+                        struct spanclass spc, size_t elemsize,
+                        uint32_t divmul) {
+  size_t nelems = npages * MGC_PAGE_SIZE / elemsize;
   __atomic_store_n(&s->base, base, __ATOMIC_RELAXED);
   __atomic_store_n(&s->limit, base + nelems * elemsize, __ATOMIC_RELAXED);
   s->elemsize = elemsize;
@@ -27,18 +27,33 @@ void mspan_init(struct mspan *s, uintptr_t base, size_t npages,
   s->npages = (uint32_t)npages;
   s->freeindex = 0;
   s->needzero = 0;
+  atomic_u8_store_relaxed(&s->has_marks, 0);
+  atomic_ptr_store_relaxed(&s->masktype, NULL);
+}
+
+void mspan_init(struct mspan *s, uintptr_t base, size_t npages,
+                struct spanclass spc, size_t elemsize, uint32_t divmul) {
+  init_common(s, base, npages, spc, elemsize, divmul);
+  mgc_assert(mspan_bits_class(s->nelems) <= s->bits_class);
   s->untouched = 1;
   s->alloc_count = 0;
   s->req_size = 0;
   s->specials = NULL;
-  atomic_u8_store_relaxed(&s->has_marks, 0);
   atomic_u8_store_relaxed(&s->dirty, 0);
   atomic_u8_store_relaxed(&s->filed_full, 0);
-  atomic_ptr_store_relaxed(&s->masktype, NULL);
   for (size_t w = 0; w < mspan_nwords(s); w++) {
     atomic_u64_store_relaxed(&s->bits[w].alloc, 0);
     atomic_u64_store_relaxed(&s->bits[w].mark, 0);
   }
+}
+
+void mspan_init_plain(struct mspan *s, uintptr_t base, size_t npages,
+                      struct spanclass spc, size_t elemsize, uint32_t divmul) {
+  init_common(s, base, npages, spc, elemsize, divmul);
+  s->local = (struct mspan_local){
+      .base = base,
+      .divisor = UINT64_MAX / elemsize + 1,
+  };
 }
 
 /* The free slots of word w, none below bit `from`, none past nelems. */

@@ -165,6 +165,10 @@ unsigned mspan_count_mark(const struct mspan *s);
  * free. s->bits_class must have room. The caller publishes sweepgen and state. */
 void mspan_init(struct mspan *s, uintptr_t base, size_t npages,
                 struct spanclass spc, size_t elemsize, uint32_t divmul);
+/* The same for a span of malloc's: no bits; `local` is zero but for base and
+ * divisor. nelems is at most 65535. */
+void mspan_init_plain(struct mspan *s, uintptr_t base, size_t npages,
+                      struct spanclass spc, size_t elemsize, uint32_t divmul);
 /* The bits class that nelems slots need. */
 static inline unsigned mspan_bits_class(size_t nelems) {
   return nelems <= 64 ? 0 : bit_length64((nelems - 1) / 64);

@@ -87,7 +87,11 @@ struct theap {
   struct list spare_caches; /* their threads ended (lock) */
   struct fixalloc alloc;    /* (lock) struct tcache */
   struct atomic_u32 ncaches;
-  struct atomic_u64 orphans[TCACHE_CLASSES]; /* (a) hint: partial of central */
+  struct atomic_u32 orphans[TCACHE_CLASSES]; /* (a) hint: partial of central */
+  /* In-use pages by class, [0]: large objects; their sum, and what they were when
+   * the sum was highest (within 1/32). */
+  struct atomic_u64 class_pages[TCACHE_CLASSES], pages;
+  struct atomic_u64 peak_class_pages[TCACHE_CLASSES], peak_pages;
   struct atomic_u64 memory_limit; /* bytes; UINT64_MAX: none */
   /* The limit is reached or memory cannot be had: give back, then true to try
    * again. No lock held. NULL: none. */
@@ -160,7 +164,13 @@ struct tcache_result {
   bool zero; /* all of the slot but its first 16 bytes reads as zero */
 };
 
-bool theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
+/* Whether bytes more may be taken under the memory limit; gives memory back first
+ * if that helps. No lock held. tlimit.c */
+bool theap_admit(struct theap *th, size_t bytes);
+
+/* Sets up *th (zeroed) on h, and the globals above. secret: random.
+ * Errors: none that matter (the page map may be the small one). */
+void theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
                 uint64_t secret);
 /* A tcache for a thread: a spare one or a new one; NULL: no memory. */
 struct tcache *tcache_attach(struct theap *th, int32_t tid);
@@ -178,6 +188,10 @@ void tcache_free_event(struct tcache *t, struct mspan *s);
 void tcache_free_slow(struct theap *th, struct tcache *t, uintptr_t p);
 /* Frees slot p of s, which is not the caller's. */
 void tcache_free_remote(struct theap *th, struct mspan *s, uintptr_t p);
+/* The span that p is a slot of, by the arena map: any p. Fatal, with the reason,
+ * when p cannot be freed: no such span, the middle of a slot, a slot that is free.
+ */
+struct mspan *tcache_find(struct theap *th, uintptr_t p);
 /* Looks through the inbox; true when a span was filed as partial or freed. */
 bool tcache_drain(struct tcache *t);
 /* Gives back every empty span of t, remote frees counted. The owner. */
@@ -190,6 +204,12 @@ void theap_trim_orphans(struct theap *th);
 struct mspan *theap_alloc_large(struct theap *th, size_t size, size_t align,
                                 bool *zero);
 void theap_free_large(struct theap *th, struct mspan *s);
+/* Makes the object of s size bytes long (more than MAX_SMALL_SIZE), in place or
+ * elsewhere; NULL: no memory, and s is as it was. */
+void *theap_realloc_large(struct theap *th, struct mspan *s, size_t size);
+/* Counts npages more (or fewer) for class sc, 0: large. No lock of rank tcache or
+ * higher when npages is positive. */
+void theap_count_pages(struct theap *th, unsigned sc, int64_t npages);
 
 /* Fatal unless I1-I6 hold for t. The owner, or everything stopped. */
 void tcache_verify(const struct tcache *t);

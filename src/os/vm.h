@@ -33,6 +33,10 @@ struct vm_ops {
    * 0), aligned to align (0: page). NULL when there is none. */
   void *(*reserve)(struct vm *vm, void *hint, size_t n, size_t align,
                    const char *name);
+  /* Reserves n bytes anywhere that may be read, as zeros, at the cost of neither
+   * memory nor commit charge; map makes parts of them Prepared. NULL when there
+   * is none. */
+  void *(*reserve_zero)(struct vm *vm, size_t n, const char *name);
   /* Reserved -> Prepared. False when the OS refuses (ENOMEM). */
   bool (*map)(struct vm *vm, void *p, size_t n, const char *name);
   /* Prepared -> Ready. False when the OS refuses. */
@@ -44,6 +48,14 @@ struct vm_ops {
   /* -> None. */
   void (*free)(struct vm *vm, void *p, size_t n);
   void (*hugepage)(struct vm *vm, void *p, size_t n, bool enable);
+  /* The physical pages of Ready [from, from + n) move to Ready [to, to + n), which
+   * lies apart and loses its own; from then reads as zero. Costs a part of what
+   * copying does, and each place that was moved to keeps mappings of its own until
+   * renew. False when the OS refuses: part may have moved (what did reads as zero
+   * in from), so *moved tells how many bytes did, from the beginning. */
+  bool (*move)(struct vm *vm, void *from, void *to, size_t n, size_t *moved);
+  /* The same as unused, with the mapping made anew where that can be had. */
+  void (*renew)(struct vm *vm, void *p, size_t n, const char *name);
 };
 
 struct vm {
@@ -64,8 +76,8 @@ static inline void *vm_alloc(struct vm *vm, size_t n, const char *name,
 }
 
 /* Wraps another vm and fails chosen calls: the fault-injection mode of the
- * product (option fail_vm=N) and of the tests. Calls counted: alloc, reserve,
- * map, used. fail_at 0: never; forever: every call from fail_at on fails. */
+ * product (option fail_vm=N) and of the tests. Calls counted: alloc,
+ * reserve, reserve_zero, map, used, move. fail_at 0: never; forever: every call from fail_at on fails. */
 struct vm_faulty {
   struct vm vm;
   struct vm *under;

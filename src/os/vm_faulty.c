@@ -27,6 +27,12 @@ static void *faulty_reserve(struct vm *vm, void *hint, size_t n, size_t align,
   return f->under->ops->reserve(f->under, hint, n, align, name);
 }
 
+static void *faulty_reserve_zero(struct vm *vm, size_t n, const char *name) {
+  struct vm_faulty *f = faulty(vm);
+  if (must_fail(f)) return NULL;
+  return f->under->ops->reserve_zero(f->under, n, name);
+}
+
 static bool faulty_map(struct vm *vm, void *p, size_t n, const char *name) {
   struct vm_faulty *f = faulty(vm);
   if (must_fail(f)) return false;
@@ -59,15 +65,31 @@ static void faulty_hugepage(struct vm *vm, void *p, size_t n, bool enable) {
   under->ops->hugepage(under, p, n, enable);
 }
 
+static bool faulty_move(struct vm *vm, void *from, void *to, size_t n,
+                        size_t *moved) {
+  struct vm_faulty *f = faulty(vm);
+  *moved = 0;
+  if (must_fail(f)) return false;
+  return f->under->ops->move(f->under, from, to, n, moved);
+}
+
+static void faulty_renew(struct vm *vm, void *p, size_t n, const char *name) {
+  struct vm *under = faulty(vm)->under;
+  under->ops->renew(under, p, n, name);
+}
+
 static const struct vm_ops faulty_ops = {
     .alloc = faulty_alloc,
     .reserve = faulty_reserve,
+    .reserve_zero = faulty_reserve_zero,
     .map = faulty_map,
     .used = faulty_used,
     .unused = faulty_unused,
     .fault = faulty_fault,
     .free = faulty_free,
     .hugepage = faulty_hugepage,
+    .move = faulty_move,
+    .renew = faulty_renew,
 };
 
 struct vm *vm_faulty_init(struct vm_faulty *f, struct vm *under,

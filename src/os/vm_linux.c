@@ -31,6 +31,10 @@
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
 #define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 static bool is_exhaustion(int err) { return err == ENOMEM || err == EAGAIN; }
@@ -102,6 +106,15 @@ static void *linux_reserve(struct vm *vm, void *hint, size_t n, size_t align,
   return p;
 }
 
+static void *linux_reserve_zero(struct vm *vm, size_t n, const char *name) {
+  int saved = errno;
+  (void)vm;
+  void *p = try_mmap(NULL, n, PROT_READ, RESERVE_FLAGS);
+  if (p) name_range(p, n, name);
+  errno = saved;
+  return p;
+}
+
 static bool linux_map(struct vm *vm, void *p, size_t n, const char *name) {
   int saved = errno;
   (void)vm;
@@ -160,15 +173,55 @@ static void linux_hugepage(struct vm *vm, void *p, size_t n, bool enable) {
   errno = saved;
 }
 
+/* One mremap moves what lies in one mapping; a block that was moved and then grew
+ * in place lies in two. So a refusal is tried again by halves, down to this. */
+#define MOVE_MIN_BYTES ((size_t)128 << 10)
+
+static bool move_range(char *from, char *to, size_t n, size_t *moved) {
+  if (mremap(from, n, n, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+             to) != MAP_FAILED) {
+    *moved += n;
+    return true;
+  }
+  mgc_check(is_exhaustion(errno) || errno == EFAULT || errno == EINVAL,
+            "vm: mremap(%p, %zu, %p): errno=%d", from, n, to, errno);
+  if (errno != EFAULT || n < 2 * MOVE_MIN_BYTES) return false;
+  size_t half = align_down(n / 2, MOVE_MIN_BYTES);
+  return move_range(from, to, half, moved) &&
+         move_range(from + half, to + half, n - half, moved);
+}
+
+static bool linux_move(struct vm *vm, void *from, void *to, size_t n,
+                       size_t *moved) {
+  int saved = errno;
+  (void)vm;
+  *moved = 0;
+  bool ok = move_range(from, to, n, moved);
+  errno = saved;
+  return ok;
+}
+
+static void linux_renew(struct vm *vm, void *p, size_t n, const char *name) {
+  int saved = errno;
+  if (try_mmap(p, n, PROT_READ | PROT_WRITE, RESERVE_FLAGS | MAP_FIXED))
+    name_range(p, n, name);
+  else
+    linux_unused(vm, p, n);
+  errno = saved;
+}
+
 static const struct vm_ops linux_ops = {
     .alloc = linux_alloc,
     .reserve = linux_reserve,
+    .reserve_zero = linux_reserve_zero,
     .map = linux_map,
     .used = linux_used,
     .unused = linux_unused,
     .fault = linux_fault,
     .free = linux_free,
     .hugepage = linux_hugepage,
+    .move = linux_move,
+    .renew = linux_renew,
 };
 
 static struct vm system_vm = {.ops = &linux_ops};

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+/*
+ * malloc and free: the fast paths, and what is behind them. See tcache.h for how
+ * slots are handed out and taken back, mface.h for the modes.
+ *
+ * The fast path of free reads the page map, one cache line of the span and the
+ * object's first two words. It goes through when all of this holds: the page
+ * belongs to a span of small objects that this thread owns; the address is the
+ * first byte of a slot; the slot is not on a free list. Everything else, NULL
+ * among it, is sorted out by mface_free_slow.
+ */
+#include "face/malloc/mface.h"
+
+#include "base/annotate.h"
+#include "os/thread_linux.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MFACE_EXPORT __attribute__((visibility("default")))
+
+static unsigned class_for(const struct sizeclass_table *tab, size_t size,
+                          size_t align) {
+  if (unlikely(size > MAX_SMALL_SIZE || align > MGC_PAGE_SIZE)) return 0;
+  unsigned c = size ? sizeclass_of(tab, size) : 1;
+  /* Spans start on pages, so a slot is aligned when its size is a multiple. */
+  while (!is_aligned(tab->size[c], align))
+    if (++c == tab->nclasses) return 0;
+  return c;
+}
+
+static void *alloc_large(struct theap *th, size_t size, size_t align,
+                         bool zero) {
+  bool is_zero;
+  if (unlikely(size > MAX_LARGE_SIZE)) return NULL;
+  struct mspan *s = theap_alloc_large(th, size ? size : 1, align, &is_zero);
+  if (unlikely(!s)) return NULL;
+  void *p = (void *)s->base;
+  if (zero && !is_zero) memset(p, 0, size);
+  return p;
+}
+
+static void *alloc_small(struct tcache *t, unsigned sc, size_t size,
+                         bool zero) {
+  void *p = (void *)tcache_pop(&t->head[sc]);
+  if (unlikely(!p)) {
+    struct tcache_result r = tcache_refill(t, sc);
+    if (r.zero) return r.p;
+    p = r.p;
+  }
+  if (zero && p) memset(p, 0, size);
+  return p;
+}
+
+void *mface_alloc_plain(size_t size, size_t align, bool zero) {
+  struct tcache *t = mface_thread();
+  if (unlikely(!t)) return NULL;
+  struct theap *th = t->th;
+  unsigned sc = class_for(th->heap->classes, size, align);
+  if (unlikely(sc == 0)) return alloc_large(th, size, align, zero);
+  return alloc_small(t, sc, size, zero);
+}
+
+static MGC_COLD void *alloc_in_mode(size_t size, size_t align, bool zero) {
+  if (mface->modes & MFACE_HARDEN) return harden_alloc(size, align, zero);
+  return profile_alloc(size, align, zero);
+}
+
+/* Everything that is not popped from a list at once. */
+static MGC_NOINLINE void *alloc_slow(size_t size, size_t align, bool zero) {
+  if (unlikely(!mface_thread())) return NULL;
+  if (unlikely(mface->modes != 0)) return alloc_in_mode(size, align, zero);
+  return mface_alloc_plain(size, align, zero);
+}
+
+static MGC_ALWAYS_INLINE void *alloc_fast(size_t size) {
+  if (unlikely(size > TCACHE_DIRECT_MAX)) return NULL;
+  struct tcache *t = tcache_self;
+  char *base = (char *)t;
+  return (void *)tcache_pop(
+      (uintptr_t *)(void *)(base + t->headoff[(size + 15) / 16]));
+}
+
+void *mface_alloc(size_t size) {
+  void *p = alloc_fast(size);
+  return likely(p != NULL) ? p : alloc_slow(size, 16, false);
+}
+
+void *mface_alloc_zeroed(size_t size) {
+  void *p = alloc_fast(size);
+  if (unlikely(!p)) return alloc_slow(size, 16, true);
+  return memset(p, 0, size);
+}
+
+void *mface_alloc_aligned(size_t align, size_t size) {
+  return alloc_slow(size, align < 16 ? 16 : align, false);
+}
+
+static MGC_COLD MGC_NOINLINE void *malloc_failed(void) {
+  errno = ENOMEM;
+  return NULL;
+}
+
+static MGC_NOINLINE void *malloc_slow(size_t size) {
+  void *p = alloc_slow(size, 16, false);
+  return likely(p != NULL) ? p : malloc_failed();
+}
+
+/* --- freeing --- */
+
+static MGC_NOINLINE void free_slow(void *ptr) {
+  uintptr_t p = (uintptr_t)ptr;
+  if (!ptr) return;
+  struct mface *m = mface_get();
+  if (unlikely(!m)) return; /* nothing of ours was ever handed out */
+  struct theap *th = &m->theap;
+  if (unlikely(m->modes != 0)) {
+    struct mspan *s = span_of_heap(&m->heap.arenas, p);
+    struct tcache *owner =
+        s ? atomic_ptr_load_acquire(&s->local.owner) : NULL;
+    if (owner && owner == harden_owner) {
+      harden_free(s, p);
+      return;
+    }
+    if (owner && owner == profile_owner) {
+      profile_free(tcache_find(th, p), p);
+      return;
+    }
+  }
+  tcache_free_slow(th, tcache_self, p);
+}
+
+static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {
+  uintptr_t p = (uintptr_t)ptr;
+  struct mspan *s = pagemap_get(&tcache_globals.map, p);
+  struct tcache *t = tcache_self;
+  if (unlikely(!s || atomic_ptr_load_relaxed(&s->local.owner) != t))
+    return false;
+  if (unlikely((p - s->local.base) * s->local.divisor >= s->local.divisor))
+    return false;
+  if (unlikely(tcache_looks_free(p))) return false;
+  tcache_link(p, s->local.free);
+  s->local.free = p;
+  if (unlikely(tcache_count_down(&s->local.left))) tcache_free_event(t, s);
+  return true;
+}
+
+void mface_free(void *ptr) {
+  if (likely(free_fast(ptr))) return;
+  free_slow(ptr);
+}
+
+/* --- sizes, moving --- */
+
+size_t mface_usable(const void *ptr) {
+  uintptr_t p = (uintptr_t)ptr;
+  struct mspan *s = tcache_find(&mface->theap, p);
+  if (unlikely(mface->modes & MFACE_HARDEN) &&
+      atomic_ptr_load_relaxed(&s->local.owner) == harden_owner)
+    return harden_usable(s, p);
+  return s->elemsize;
+}
+
+/* Whether the block may stay as it is: it has room, and not twice too much. */
+static bool fits(size_t have, size_t size) {
+  return size <= have && (size > have / 2 || have <= 64);
+}
+
+static void *move(void *ptr, size_t have, size_t size) {
+  void *q = mface_alloc(size);
+  if (!q) return NULL;
+  memcpy(q, ptr, have < size ? have : size);
+  mface_free(ptr);
+  return q;
+}
+
+static bool owned_by_mode(const struct mspan *s) {
+  void *owner = atomic_ptr_load_relaxed(&s->local.owner);
+  return mface->modes && (owner == harden_owner || owner == profile_owner);
+}
+
+void *mface_realloc(void *ptr, size_t size) {
+  struct mspan *s = pagemap_get(&tcache_globals.map, (uintptr_t)ptr);
+  uintptr_t off = s ? (uintptr_t)ptr - s->local.base : 0;
+  if (unlikely(!s || off * s->local.divisor >= s->local.divisor ||
+               spanclass_size(s->spanclass) == 0 || mface->modes))
+    s = tcache_find(&mface_get()->theap, (uintptr_t)ptr);
+  if (unlikely(mface->modes != 0 && owned_by_mode(s)))
+    return move(ptr, mface_usable(ptr), size);
+  size_t have = s->elemsize;
+  if (spanclass_size(s->spanclass) == 0 && size > MAX_SMALL_SIZE)
+    return theap_realloc_large(&mface->theap, s, size);
+  if (fits(have, size)) return ptr;
+  return move(ptr, have, size);
+}
+
+/* --- what programs call --- */
+
+MFACE_EXPORT void *malloc(size_t size) {
+  void *p = alloc_fast(size);
+  return likely(p != NULL) ? p : malloc_slow(size);
+}
+
+MFACE_EXPORT void free(void *ptr) {
+  if (likely(free_fast(ptr))) return;
+  free_slow(ptr);
+}

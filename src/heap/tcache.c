@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The owner's slow paths: where a class's next slots come from, and what becomes
+ * of spans when slots are freed. tcache.h has the design and the invariants.
+ *
+ * A refill looks, in this order, at
+ *
+ *   1. the current span: the list that frees built, what others freed, slots that
+ *      were never used
+ *   2. the inbox: spans of which others freed a good part
+ *   3. the partial list
+ *   4. what ended threads left (th->central)
+ *   5. the page heap
+ *
+ * Places of a span:
+ *
+ *   CURRENT  -> FULL     nothing left in it: refill
+ *   FULL     -> PARTIAL  1/16 of its slots are free again (free event, inbox)
+ *   PARTIAL  -> CURRENT  refill
+ *   PARTIAL  -> freed    empty, and enough empty ones are kept already
+ *
+ * A full span is gone back to only when several of its slots are free. One freed
+ * slot would bring it back for one allocation, and a program that replaces objects
+ * at random would take this path at every call; what waits is at most 1/16 of the
+ * span.
+ */
+#include "heap/tcache_internal.h"
+
+#include "base/fatal.h"
+#include "os/thread_linux.h"
+
+struct tcache_globals tcache_globals;
+const uint64_t tcache_none[2] __attribute__((aligned(16)));
+
+struct tcache tcache_nobody = {.head = {[0 ... TCACHE_CLASSES - 1] =
+                                            (uintptr_t)tcache_none}};
+_Thread_local struct tcache *tcache_self
+    __attribute__((tls_model("initial-exec"))) = &tcache_nobody;
+
+/* Bytes of a span that are made into list entries at a time: a page of the
+ * processor's. Slots of 1 KiB and more are handed out singly, untouched. */
+#define CARVE_BYTES 4096u
+#define CARVE_SINGLY 1024u
+/* A class's spans grow with what a thread has of it, up to this. */
+#define SPAN_MAX_BYTES 65536u
+/* Empty spans kept by a thread: a part of what it owns, within bounds. */
+#define KEEP_SHIFT 4
+#define KEEP_MIN 32768u
+#define KEEP_MAX (256u << 10)
+
+/* --- lists of slots --- */
+
+/* The last slot of a list that is not empty. Bounded: a list that an overflow has
+ * made into a ring ends somewhere too. */
+static uintptr_t list_tail(const struct mspan *s, uintptr_t p, unsigned *n) {
+  *n = 1;
+  for (;; ++*n) {
+    const uint64_t *w = (const uint64_t *)p;
+    if (unlikely((w[0] ^ w[1]) != tcache_globals.secret || *n > s->nelems))
+      tcache_broken(s, p);
+    if (w[0] == TCACHE_NONE) return p;
+    p = w[0];
+  }
+}
+
+void tcache_list_join(struct mspan *s, uintptr_t shorter, unsigned *n) {
+  *n = 0;
+  if (shorter == TCACHE_NONE) return;
+  uintptr_t tail = list_tail(s, shorter, n);
+  tcache_link(tail, s->local.free);
+  s->local.free = shorter;
+}
+
+MGC_COLD void tcache_broken(const struct mspan *s, uintptr_t p) {
+  fatal_user("heap corruption",
+             "free list entry overwritten: ptr=%p elemsize=%zu span=0x%lx "
+             "thread=%d",
+             (void *)p, s ? s->elemsize : 0, (unsigned long)(s ? s->base : 0),
+             thread_id());
+}
+
+MGC_COLD void tcache_double_free(const struct mspan *s, uintptr_t p) {
+  fatal_user("double free", "ptr=%p elemsize=%zu span=0x%lx thread=%d",
+             (void *)p, s->elemsize, (unsigned long)s->base, thread_id());
+}
+
+/* --- spans: making, filing, freeing --- */
+
+static bool is_empty(const struct mspan *s) { return s->local.left == 0; }
+
+static size_t span_bytes(const struct mspan *s) {
+  return s->npages * MGC_PAGE_SIZE;
+}
+
+void tcache_file(struct tcache *t, struct mspan *s, enum tspan_place where) {
+  struct tcache_bin *b = &t->bin[spanclass_size(s->spanclass)];
+  s->local.where = (uint8_t)where;
+  if (where == TSPAN_FULL) {
+    list_push_front(&b->full, &s->link);
+  } else if (where == TSPAN_PARTIAL && is_empty(s)) {
+    list_push_back(&b->partial, &s->link);
+    b->nempty++;
+    t->empty_bytes += span_bytes(s);
+  } else if (where == TSPAN_PARTIAL) {
+    list_push_front(&b->partial, &s->link);
+  } else {
+    b->span = s;
+  }
+}
+
+void tcache_unfile(struct tcache *t, struct mspan *s) {
+  struct tcache_bin *b = &t->bin[spanclass_size(s->spanclass)];
+  if (s->local.where == TSPAN_CURRENT) {
+    b->span = NULL;
+    return;
+  }
+  if (s->local.where == TSPAN_PARTIAL && is_empty(s)) {
+    b->nempty--;
+    t->empty_bytes -= span_bytes(s);
+  }
+  list_remove(&s->link);
+}
+
+void tcache_adopt(struct tcache *t, struct mspan *s) {
+  t->bin[spanclass_size(s->spanclass)].nspans++;
+  t->owned_bytes += span_bytes(s);
+  /* release: pairs with the acquire of whoever sends a notice */
+  atomic_ptr_store_release(&s->local.owner, t);
+}
+
+void tcache_disown(struct tcache *t, struct mspan *s) {
+  t->bin[spanclass_size(s->spanclass)].nspans--;
+  t->owned_bytes -= span_bytes(s);
+}
+
+void tcache_release(struct tcache *t, struct mspan *s) {
+  struct theap *th = t->th;
+  tcache_disown(t, s);
+  theap_count_pages(th, spanclass_size(s->spanclass), -(int64_t)s->npages);
+  pagemap_set(&tcache_globals.map, s->base, s->npages, NULL);
+  mheap_free(th->heap, s);
+}
+
+/* An unfiled span that has become empty: kept, or given back. */
+static void keep_or_release(struct tcache *t, struct mspan *s) {
+  size_t keep = t->owned_bytes >> KEEP_SHIFT;
+  keep = keep < KEEP_MIN ? KEEP_MIN : keep > KEEP_MAX ? KEEP_MAX : keep;
+  if (s->local.pending || t->empty_bytes + span_bytes(s) <= keep) {
+    tcache_file(t, s, TSPAN_PARTIAL);
+  } else {
+    tcache_release(t, s);
+    if (t->th->freed) t->th->freed(t->th);
+  }
+}
+
+/* Pages for the next span of class sc: more when the thread has many already,
+ * since a span costs a struct, a refill and, at its end, a part that no slot
+ * fits. */
+static size_t pages_for_span(const struct tcache *t, unsigned sc) {
+  const struct sizeclass_table *tab = t->th->heap->classes;
+  size_t npages = tab->npages[sc], n = t->bin[sc].nspans;
+  unsigned shift = n < 2 ? 0 : n < 4 ? 1 : n < 8 ? 2 : 3;
+  while (shift > 0 &&
+         ((npages << shift) * MGC_PAGE_SIZE > SPAN_MAX_BYTES ||
+          (npages << shift) * MGC_PAGE_SIZE / tab->size[sc] >
+              MAX_OBJS_PER_SPAN))
+    shift--;
+  return npages << shift;
+}
+
+static struct mspan *new_span(struct tcache *t, unsigned sc) {
+  struct theap *th = t->th;
+  size_t npages = pages_for_span(t, sc);
+  struct mspan *s;
+  for (int attempt = 0;; attempt++) {
+    bool admit = theap_admit(th, npages * MGC_PAGE_SIZE);
+    s = admit ? mheap_alloc_plain(th->heap, npages, 1, sc) : NULL;
+    if (likely(s != NULL)) break;
+    npages = th->heap->classes->npages[sc];
+    if (attempt > 0 ||
+        !(th->reclaim && th->reclaim(th, npages * MGC_PAGE_SIZE)))
+      return NULL;
+  }
+  theap_count_pages(th, sc, (int64_t)npages);
+  s->local.free = TCACHE_NONE;
+  s->local.binoff =
+      (uint16_t)(offsetof(struct tcache, head) + sc * sizeof t->head[0]);
+  tcache_adopt(t, s);
+  pagemap_set(&tcache_globals.map, s->base, s->npages, s);
+  return s;
+}
+
+/* --- refilling --- */
+
+static struct tcache_result pop_first(struct tcache *t, unsigned sc) {
+  uintptr_t p = tcache_pop(&t->head[sc]);
+  if (unlikely(p == 0)) tcache_broken(t->bin[sc].span, t->head[sc]);
+  return (struct tcache_result){.p = (void *)p};
+}
+
+/* Slots that were never used: the first is handed out as it is, the rest become
+ * the list. */
+static struct tcache_result carve(struct tcache *t, unsigned sc,
+                                  struct mspan *s) {
+  unsigned n = s->elemsize >= CARVE_SINGLY
+                   ? 1
+                   : CARVE_BYTES / (unsigned)s->elemsize;
+  unsigned first = s->freeindex;
+  if (n > s->nelems - first) n = s->nelems - first;
+  s->freeindex = (uint16_t)(first + n);
+  s->local.left += n;
+  uintptr_t p = mspan_slot(s, first + n), next = TCACHE_NONE;
+  while (--n > 0) {
+    p -= s->elemsize;
+    tcache_link(p, next);
+    next = p;
+  }
+  t->head[sc] = next;
+  p -= s->elemsize;
+  /* A list entry of an earlier use of these pages would look like a second free
+   * when the program writes nothing there. */
+  if (s->needzero) ((uint64_t *)p)[1] = 0;
+  return (struct tcache_result){.p = (void *)p, .zero = !s->needzero};
+}
+
+/* Slots of the current span, if it has any left. */
+static bool take_current(struct tcache *t, unsigned sc, struct mspan *s,
+                         struct tcache_result *out) {
+  if (s->local.free != TCACHE_NONE) {
+    t->head[sc] = s->local.free;
+    s->local.free = TCACHE_NONE;
+    s->local.left = s->freeindex;
+    *out = pop_first(t, sc);
+    return true;
+  }
+  unsigned n;
+  uintptr_t freed = tremote_harvest(s, &n);
+  if (n > 0) {
+    t->head[sc] = freed;
+    *out = pop_first(t, sc);
+    return true;
+  }
+  if (s->freeindex < s->nelems) {
+    *out = carve(t, sc, s);
+    return true;
+  }
+  return false;
+}
+
+/* The current span has nothing left; false when it has after all. */
+static bool retire_current(struct tcache *t, struct mspan *s) {
+  if (!s->local.pending && !tremote_arm(s)) return false;
+  tcache_unfile(t, s);
+  tcache_file(t, s, TSPAN_FULL);
+  s->local.left = tspan_full_frees(s);
+  return true;
+}
+
+static struct mspan *take_partial(struct tcache *t, unsigned sc) {
+  struct tcache_bin *b = &t->bin[sc];
+  if (list_empty(&b->partial)) return NULL;
+  struct mspan *s = list_entry(b->partial.next, struct mspan, link);
+  tcache_unfile(t, s);
+  return s;
+}
+
+static struct mspan *next_span(struct tcache *t, unsigned sc) {
+  struct mspan *s;
+  if (atomic_ptr_load_relaxed(&t->inbox)) tcache_drain(t);
+  s = take_partial(t, sc);
+  if (!s) s = theap_take_orphan(t->th, t, sc);
+  if (!s) s = new_span(t, sc);
+  return s;
+}
+
+MGC_NOINLINE struct tcache_result tcache_refill(struct tcache *t, unsigned sc) {
+  struct tcache_result r = {0};
+  mgc_assert(sc > 0 && sc < t->th->heap->classes->nclasses);
+  if (unlikely(t->head[sc] != TCACHE_NONE)) {
+    return pop_first(t, sc);
+  }
+  for (;;) {
+    struct mspan *s = t->bin[sc].span;
+    if (s && unlikely(tremote_is_claimed(s))) {
+      tremote_drop_claimed(t, s);
+      s = NULL;
+    }
+    if (s && take_current(t, sc, s, &r)) return r;
+    if (s && !retire_current(t, s)) continue;
+    s = next_span(t, sc);
+    if (!s) return r;
+    tcache_file(t, s, TSPAN_CURRENT);
+  }
+}
+
+/* --- frees by the owner --- */
+
+MGC_NOINLINE void tcache_free_event(struct tcache *t, struct mspan *s) {
+  switch ((enum tspan_place)s->local.where) {
+  case TSPAN_CURRENT: /* empty; the next refill takes all of it */
+    return;
+  case TSPAN_PARTIAL: { /* it was not empty when it was filed */
+    list_remove(&s->link);
+    keep_or_release(t, s);
+    return;
+  }
+  case TSPAN_FULL:
+    tcache_unfile(t, s);
+    s->local.left = s->freeindex - tspan_full_frees(s);
+    if (!s->local.pending && !tremote_disarm(s)) s->local.pending = 1;
+    if (is_empty(s))
+      keep_or_release(t, s);
+    else
+      tcache_file(t, s, TSPAN_PARTIAL);
+    return;
+  }
+}
+
+/* --- trimming --- */
+
+/* What the bin's list holds goes back to its span. */
+void tcache_return_list(struct tcache *t, unsigned sc) {
+  struct mspan *s = t->bin[sc].span;
+  if (!s) return;
+  unsigned n;
+  tcache_list_join(s, t->head[sc], &n);
+  t->head[sc] = TCACHE_NONE;
+  s->local.left -= n;
+}
+
+static void release_empty(struct tcache *t, struct list *spans) {
+  list_for_each(l, spans) {
+    struct mspan *s = list_entry(l, struct mspan, link);
+    if (!is_empty(s) || s->local.pending) continue;
+    tcache_unfile(t, s);
+    tcache_release(t, s);
+  }
+}
+
+void tcache_trim(struct tcache *t) {
+  tcache_drain(t);
+  for (unsigned sc = 1; sc < t->th->heap->classes->nclasses; sc++) {
+    struct mspan *s = t->bin[sc].span;
+    if (s && !tremote_is_claimed(s)) {
+      tcache_return_list(t, sc);
+      tremote_absorb(s);
+      if (is_empty(s)) {
+        tcache_unfile(t, s);
+        tcache_file(t, s, TSPAN_PARTIAL);
+      }
+    }
+    tcache_absorb_all(t, sc);
+    release_empty(t, &t->bin[sc].partial);
+  }
+}

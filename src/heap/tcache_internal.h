@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/* What tcache.c, tremote.c and theap.c share. */
+#ifndef MGC_HEAP_TCACHE_INTERNAL_H
+#define MGC_HEAP_TCACHE_INTERNAL_H
+
+#include "heap/tcache.h"
+
+/* Own frees after which a full span is gone back to. */
+static inline unsigned tspan_full_frees(const struct mspan *s) {
+  return s->nelems < 32 ? 1 : s->nelems / 16;
+}
+
+/* --- tcache.c: the owner --- */
+
+/* A slot of s at p is not the list entry that it should be. */
+MGC_COLD MGC_NORETURN void tcache_broken(const struct mspan *s, uintptr_t p);
+MGC_COLD MGC_NORETURN void tcache_double_free(const struct mspan *s,
+                                              uintptr_t p);
+/* Puts the list `shorter` in front of s's own; *n is its length. */
+void tcache_list_join(struct mspan *s, uintptr_t shorter, unsigned *n);
+/* Puts s, which is in no list, where `where` says, and back. `left` must be right
+ * before and unchanged in between. */
+void tcache_file(struct tcache *t, struct mspan *s, enum tspan_place where);
+void tcache_unfile(struct tcache *t, struct mspan *s);
+/* Makes t the owner of s; counts it out. */
+void tcache_adopt(struct tcache *t, struct mspan *s);
+void tcache_disown(struct tcache *t, struct mspan *s);
+/* Gives back s, which is empty, not pending and in no list. */
+void tcache_release(struct tcache *t, struct mspan *s);
+/* The bin's list goes back to the current span. */
+void tcache_return_list(struct tcache *t, unsigned sc);
+
+/* --- tremote.c: spans and those who free into them from outside --- */
+
+/* Takes the list of slots that others freed; *n is its length, 0: TCACHE_NONE. Not
+ * of an armed or claimed span. */
+uintptr_t tremote_harvest(struct mspan *s, unsigned *n);
+/* Harvests into the span's own list. */
+void tremote_absorb(struct mspan *s);
+/* The owner goes away from s and wants a notice when enough was freed; false:
+ * something has been freed already. */
+MGC_MUST_CHECK bool tremote_arm(struct mspan *s);
+/* The owner looks again by itself; false: a notice is on its way. */
+MGC_MUST_CHECK bool tremote_disarm(struct mspan *s);
+/* Somebody else freed the last slot and has given the pages back. */
+bool tremote_is_claimed(const struct mspan *s);
+/* Forgets such a span: its struct is freed now or when a notice arrives. */
+void tremote_drop_claimed(struct tcache *t, struct mspan *s);
+/* Absorbs into every partial span of a class. */
+void tcache_absorb_all(struct tcache *t, unsigned sc);
+
+/* --- theap.c: what threads share --- */
+
+/* A span of class sc that an ended thread left, now t's and in no list; NULL:
+ * none. */
+struct mspan *theap_take_orphan(struct theap *th, struct tcache *t,
+                                unsigned sc);
+
+#endif

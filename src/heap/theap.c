@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the threads of a malloc heap share: the list of their caches, the spans
+ * that ended threads left behind, and the slow way of a free.
+ *
+ * A thread that ends gives its empty spans back and leaves the others to
+ * th->central, a tcache like any other that is used under th->lock. A thread that
+ * needs a span of a class takes one from there before it takes pages. The struct
+ * of an ended thread's cache stays for ever and serves a later thread: somebody
+ * who has read it as an owner may still send it a notice.
+ */
+#include "heap/tcache_internal.h"
+
+#include "base/fatal.h"
+#include "os/thread_linux.h"
+#include <string.h>
+
+static bool cover_arena(struct heap *h, uintptr_t base) {
+  return pagemap_cover(&tcache_globals.map, h->vm, base, HEAP_ARENA_BYTES);
+}
+
+/* --- caches --- */
+
+static void init_cache(struct tcache *t, struct theap *th) {
+  const struct sizeclass_table *tab = th->heap->classes;
+  t->th = th;
+  for (unsigned i = 0; i < TCACHE_CLASSES; i++) {
+    t->head[i] = TCACHE_NONE;
+    list_init(&t->bin[i].partial);
+    list_init(&t->bin[i].full);
+  }
+  for (unsigned i = 0; i < array_len(t->headoff); i++)
+    t->headoff[i] = (uint16_t)(sizeof t->head[0] *
+                               (i ? sizeclass_of(tab, i * 16) : 1));
+  list_init(&t->link);
+}
+
+void theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
+                uint64_t secret) {
+  th->heap = h;
+  mutex_init(&th->lock, LOCKRANK_tcache);
+  list_init(&th->caches);
+  list_init(&th->spare_caches);
+  fixalloc_init(&th->alloc, sizeof(struct tcache), NULL, NULL, &h->meta,
+                &h->stats.cache_meta);
+  atomic_u64_store_relaxed(&th->memory_limit, UINT64_MAX);
+  init_cache(&th->central, th);
+  pagemap_init(&tcache_globals.map, h->vm, address_space_left);
+  tcache_globals.secret = secret ? secret : 1;
+  h->hooks.arena_added = cover_arena;
+}
+
+static struct tcache *take_cache_locked(struct theap *th) {
+  struct list *l = list_pop_front(&th->spare_caches);
+  if (l) return list_entry(l, struct tcache, link);
+  struct tcache *t = fixalloc_alloc(&th->alloc);
+  if (t) init_cache(t, th);
+  return t;
+}
+
+struct tcache *tcache_attach(struct theap *th, int32_t tid) {
+  mutex_lock(&th->lock);
+  struct tcache *t = take_cache_locked(th);
+  if (t) {
+    t->tid = tid;
+    t->attached = true;
+    list_push_back(&th->caches, &t->link);
+    atomic_u32_fetch_add_relaxed(&th->ncaches, 1);
+  }
+  mutex_unlock(&th->lock);
+  return t;
+}
+
+/* --- what ended threads leave --- */
+
+static void leave_span(struct theap *th, struct tcache *t, struct mspan *s) {
+  struct tcache *c = &th->central;
+  enum tspan_place where = s->local.where;
+  if (where == TSPAN_PARTIAL && s->local.left == 0 && !s->local.pending) {
+    tcache_unfile(t, s);
+    tcache_release(t, s);
+    return;
+  }
+  tcache_unfile(t, s);
+  tcache_disown(t, s);
+  tcache_adopt(c, s);
+  tcache_file(c, s, where);
+  if (where == TSPAN_PARTIAL)
+    atomic_u32_fetch_add_relaxed(&th->orphans[spanclass_size(s->spanclass)], 1);
+}
+
+static void leave_current(struct tcache *t, unsigned sc) {
+  struct mspan *s = t->bin[sc].span;
+  if (!s) return;
+  if (tremote_is_claimed(s)) {
+    tremote_drop_claimed(t, s);
+    return;
+  }
+  tcache_return_list(t, sc);
+  tremote_absorb(s);
+  tcache_unfile(t, s);
+  tcache_file(t, s, TSPAN_PARTIAL);
+}
+
+static void leave_list(struct theap *th, struct tcache *t, struct list *spans) {
+  list_for_each(l, spans) leave_span(th, t, list_entry(l, struct mspan, link));
+}
+
+void tcache_detach(struct tcache *t) {
+  struct theap *th = t->th;
+  mutex_lock(&th->lock);
+  tcache_drain(t);
+  for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++) {
+    leave_current(t, sc);
+    tcache_absorb_all(t, sc);
+    leave_list(th, t, &t->bin[sc].partial);
+    leave_list(th, t, &t->bin[sc].full);
+  }
+  t->attached = false;
+  list_remove(&t->link);
+  list_push_front(&th->spare_caches, &t->link);
+  atomic_u32_fetch_sub_relaxed(&th->ncaches, 1);
+  mutex_unlock(&th->lock);
+  if (th->freed) th->freed(th);
+}
+
+static bool central_has_mail(struct theap *th) {
+  return atomic_ptr_load_relaxed(&th->central.inbox) != NULL;
+}
+
+/* Draining files spans as partial that were not counted. */
+static void drain_central_locked(struct theap *th) {
+  struct tcache *c = &th->central;
+  if (!central_has_mail(th)) return;
+  tcache_drain(c);
+  for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++)
+    atomic_u32_store_relaxed(&th->orphans[sc],
+                             list_empty(&c->bin[sc].partial) ? 0 : 1);
+}
+
+struct mspan *theap_take_orphan(struct theap *th, struct tcache *t,
+                                unsigned sc) {
+  if (atomic_u32_load_relaxed(&th->orphans[sc]) == 0 && !central_has_mail(th))
+    return NULL;
+  mutex_lock(&th->lock);
+  struct tcache *c = &th->central;
+  drain_central_locked(th);
+  struct list *l = c->bin[sc].partial.next;
+  struct mspan *s = NULL;
+  if (l != &c->bin[sc].partial) {
+    s = list_entry(l, struct mspan, link);
+    tcache_unfile(c, s);
+    tcache_disown(c, s);
+    tcache_adopt(t, s);
+  }
+  if (list_empty(&c->bin[sc].partial))
+    atomic_u32_store_relaxed(&th->orphans[sc], 0);
+  mutex_unlock(&th->lock);
+  return s;
+}
+
+void theap_trim_orphans(struct theap *th) {
+  mutex_lock(&th->lock);
+  list_for_each(l, &th->spare_caches)
+      tcache_drain(list_entry(l, struct tcache, link));
+  drain_central_locked(th);
+  tcache_trim(&th->central);
+  mutex_unlock(&th->lock);
+}
+
+/* --- figures --- */
+
+static void note_peak(struct theap *th, uint64_t pages) {
+  mutex_lock(&th->lock);
+  if (pages > atomic_u64_load_relaxed(&th->peak_pages)) {
+    atomic_u64_store_relaxed(&th->peak_pages, pages);
+    for (unsigned i = 0; i < TCACHE_CLASSES; i++)
+      atomic_u64_store_relaxed(&th->peak_class_pages[i],
+                               atomic_u64_load_relaxed(&th->class_pages[i]));
+  }
+  mutex_unlock(&th->lock);
+}
+
+void theap_count_pages(struct theap *th, unsigned sc, int64_t npages) {
+  atomic_u64_fetch_add_relaxed(&th->class_pages[sc], (uint64_t)npages);
+  uint64_t n =
+      atomic_u64_fetch_add_relaxed(&th->pages, (uint64_t)npages) +
+      (uint64_t)npages;
+  uint64_t peak = atomic_u64_load_relaxed(&th->peak_pages);
+  if (unlikely(npages > 0 && n > peak + peak / 32)) note_peak(th, n);
+}
+
+/* --- the slow way of a free --- */
+
+static MGC_COLD MGC_NORETURN void not_an_object(struct theap *th, uintptr_t p) {
+  bool ours = arena_of(&th->heap->arenas, p) != NULL;
+  fatal_user(ours ? "double free or invalid free" : "invalid free",
+             "ptr=%p (%s) thread=%d", (void *)p,
+             ours ? "in free pages of the heap" : "not in the heap",
+             thread_id());
+}
+
+static MGC_COLD MGC_NORETURN void
+inside_object(const struct mspan *s, uintptr_t p) {
+  uintptr_t base = p - (p - s->base) % s->elemsize;
+  fatal_user("invalid free",
+             "ptr=%p (inside an object) object=0x%lx elemsize=%zu thread=%d",
+             (void *)p, (unsigned long)base, s->elemsize, thread_id());
+}
+
+struct mspan *tcache_find(struct theap *th, uintptr_t p) {
+  struct mspan *s = span_of_heap(&th->heap->arenas, p);
+  if (unlikely(!s)) not_an_object(th, p);
+  if (unlikely((p - s->base) % s->elemsize != 0)) inside_object(s, p);
+  if (unlikely(spanclass_size(s->spanclass) != 0 && tcache_looks_free(p)))
+    tcache_double_free(s, p);
+  return s;
+}
+
+void tcache_free_slow(struct theap *th, struct tcache *t, uintptr_t p) {
+  struct mspan *s = tcache_find(th, p);
+  if (spanclass_size(s->spanclass) == 0) {
+    theap_free_large(th, s);
+    return;
+  }
+  /* acquire: pairs with the release in tcache_adopt */
+  if (atomic_ptr_load_acquire(&s->local.owner) != t) {
+    tcache_free_remote(th, s, p);
+    return;
+  }
+  tcache_link(p, s->local.free);
+  s->local.free = p;
+  if (tcache_count_down(&s->local.left)) tcache_free_event(t, s);
+}
+
+/* --- the verifier --- */
+
+static unsigned length(const struct mspan *s, uintptr_t p) {
+  unsigned n = 0;
+  for (; p != TCACHE_NONE; p = ((const uint64_t *)p)[0], n++) {
+    if (p < s->base || p >= s->limit || (p - s->base) % s->elemsize != 0)
+      verify_fail("tcache I2", "span=0x%lx slot=%p", (unsigned long)s->base,
+                  (void *)p);
+    if (!tcache_looks_free(p) || n > s->nelems)
+      verify_fail("tcache I4", "span=0x%lx slot=%p n=%u",
+                  (unsigned long)s->base, (void *)p, n);
+  }
+  return n;
+}
+
+static void verify_span(const struct tcache *t, const struct mspan *s,
+                        enum tspan_place where) {
+  unsigned own = length(s, s->local.free), left = s->local.left;
+  if (atomic_ptr_load_relaxed(&s->local.owner) != t)
+    verify_fail("tcache I1", "span=0x%lx", (unsigned long)s->base);
+  if (s->freeindex > s->nelems)
+    verify_fail("tcache I3", "span=0x%lx carved=%u nelems=%u",
+                (unsigned long)s->base, s->freeindex, s->nelems);
+  if (s->local.where != where)
+    verify_fail("tcache I5", "span=0x%lx where=%u", (unsigned long)s->base,
+                s->local.where);
+  unsigned want = where == TSPAN_FULL ? tspan_full_frees(s) : s->freeindex;
+  if (left + own != want)
+    verify_fail("tcache I4", "span=0x%lx where=%u left=%u own=%u carved=%u",
+                (unsigned long)s->base, where, left, own, s->freeindex);
+}
+
+void tcache_verify(const struct tcache *t) {
+  for (unsigned sc = 1; sc < t->th->heap->classes->nclasses; sc++) {
+    const struct tcache_bin *b = &t->bin[sc];
+    if (b->span && !tremote_is_claimed(b->span)) {
+      verify_span(t, b->span, TSPAN_CURRENT);
+      length(b->span, t->head[sc]);
+    } else if (t->head[sc] != TCACHE_NONE) {
+      verify_fail("tcache I2", "class=%u", sc);
+    }
+    list_for_each(l, &b->partial)
+        verify_span(t, list_entry(l, struct mspan, link), TSPAN_PARTIAL);
+    list_for_each(l, &b->full)
+        verify_span(t, list_entry(l, struct mspan, link), TSPAN_FULL);
+  }
+}

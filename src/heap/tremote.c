@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Frees by threads that do not own the span, without locks.
+ *
+ * A span has one word for them, span->local.remote:
+ *
+ *   bits 0-31   first slot of the list they have built: its offset / 16 + 1; 0: none
+ *   bits 32-47  number of slots on it
+ *   bit 48      ARMED: the owner has gone away from the span and wants a notice
+ *   bit 49      CLAIMED: every slot was on the list; the pages are being given back
+ *   bit 50      DONE: they have been, and the struct is the owner's
+ *   bit 51      LEFT: the owner has done with the struct; it is the claimer's
+ *
+ * A free links its slot to the list's head and swaps the word. The owner takes the
+ * whole list by swapping in 0. That a list returns to an earlier head and count
+ * between another's load and swap (ABA) does no harm: what was linked to is that
+ * head, whatever follows it.
+ *
+ * The notice. An owner looks at its current and partial spans by itself. A full
+ * one it arms; the free that makes the list 1/8 of the span's slots takes ARMED
+ * away, and whoever did so pushes the span on the owner's inbox. So at most one
+ * notice is under way for a span, and it has one link for it (inbox_next). While
+ * one is under way (pending, or FULL and not armed) the struct must not be freed.
+ *
+ * The claim. A free that would make the list as long as the span has slots knows
+ * that nobody holds any slot: none is in use, none on a list of the owner's. It
+ * swaps in CLAIMED and gives the pages back at once, so that memory which others
+ * have freed goes back even when its owner sleeps. The struct is in a list of the
+ * owner's, who drops it when it next comes by; whichever of the two comes second
+ * (DONE, LEFT) frees it, so that neither waits. (After a fork, the other may be gone.)
+ *
+ * An owner may change (theap.c) after a notice's sender has read it. Whoever drains
+ * an inbox sends on what is not its own; inboxes live as long as the heap.
+ */
+#include "heap/tcache_internal.h"
+
+#include "base/fatal.h"
+
+#define REMOTE_ARMED ((uint64_t)1 << 48)
+#define REMOTE_CLAIMED ((uint64_t)1 << 49)
+#define REMOTE_DONE ((uint64_t)1 << 50)
+#define REMOTE_LEFT ((uint64_t)1 << 51)
+
+static unsigned remote_count(uint64_t w) { return (unsigned)(w >> 32) & 0xffff; }
+
+static uintptr_t remote_head(const struct mspan *s, uint64_t w) {
+  uint32_t at = (uint32_t)w;
+  return at ? s->base + (uintptr_t)(at - 1) * 16 : TCACHE_NONE;
+}
+
+static uint64_t remote_make(const struct mspan *s, uintptr_t p,
+                            unsigned count) {
+  return (uint64_t)count << 32 | ((p - s->base) / 16 + 1);
+}
+
+/* Length of the list at which the owner of a full span is told. */
+static unsigned notice_at(const struct mspan *s) {
+  return s->nelems < 16 ? 1 : s->nelems / 8;
+}
+
+/* --- the inbox --- */
+
+static void send_notice(struct mspan *s) {
+  /* acquire: pairs with the release in tcache_adopt */
+  struct tcache *t = atomic_ptr_load_acquire(&s->local.owner);
+  void *first = atomic_ptr_load_relaxed(&t->inbox);
+  do {
+    atomic_ptr_store_relaxed(&s->masktype, first);
+    /* release: pairs with the exchange in tcache_drain */
+  } while (!atomic_ptr_cas_release(&t->inbox, &first, s));
+}
+
+/* A notice for s has arrived at its owner. */
+static void receive(struct tcache *t, struct mspan *s) {
+  s->local.pending = 0;
+  if (tremote_is_claimed(s)) {
+    tremote_drop_claimed(t, s);
+    return;
+  }
+  if (s->local.where == TSPAN_CURRENT) return;
+  tcache_unfile(t, s);
+  /* Own frees into a full span so far: they are on its list, uncounted. */
+  if (s->local.where == TSPAN_FULL)
+    s->local.left = s->freeindex - (tspan_full_frees(s) - s->local.left);
+  tremote_absorb(s);
+  if (s->local.left == 0)
+    tcache_release(t, s);
+  else
+    tcache_file(t, s, TSPAN_PARTIAL);
+}
+
+bool tcache_drain(struct tcache *t) {
+  struct mspan *s = atomic_ptr_exchange_acq_rel(&t->inbox, NULL), *next;
+  bool any = false;
+  for (; s; s = next) {
+    next = atomic_ptr_load_relaxed(&s->masktype);
+    if (atomic_ptr_load_relaxed(&s->local.owner) != t) {
+      send_notice(s);
+      continue;
+    }
+    receive(t, s);
+    any = true;
+  }
+  return any;
+}
+
+/* --- the owner's side of the word --- */
+
+bool tremote_is_claimed(const struct mspan *s) {
+  return atomic_u64_load_acquire(&s->local.remote) & REMOTE_CLAIMED;
+}
+
+uintptr_t tremote_harvest(struct mspan *s, unsigned *n) {
+  uint64_t w = atomic_u64_load_relaxed(&s->local.remote);
+  do {
+    *n = 0;
+    if (remote_count(w) == 0 || (w & REMOTE_CLAIMED)) return TCACHE_NONE;
+    /* acquire: the links; pairs with the release in push */
+  } while (!atomic_u64_cas_acq_rel(&s->local.remote, &w, 0));
+  *n = remote_count(w);
+  return remote_head(s, w);
+}
+
+void tremote_absorb(struct mspan *s) {
+  unsigned n, joined;
+  uintptr_t list = tremote_harvest(s, &n);
+  if (n == 0) return;
+  if (s->local.free == TCACHE_NONE)
+    s->local.free = list;
+  else
+    tcache_list_join(s, list, &joined);
+  s->local.left -= n;
+}
+
+bool tremote_arm(struct mspan *s) {
+  uint64_t w = 0;
+  return atomic_u64_cas_acq_rel(&s->local.remote, &w, REMOTE_ARMED);
+}
+
+bool tremote_disarm(struct mspan *s) {
+  uint64_t w = atomic_u64_load_relaxed(&s->local.remote);
+  do {
+    if (!(w & REMOTE_ARMED)) return false;
+  } while (!atomic_u64_cas_acq_rel(&s->local.remote, &w, w & ~REMOTE_ARMED));
+  return true;
+}
+
+void tremote_drop_claimed(struct tcache *t, struct mspan *s) {
+  /* FULL spans come here by their notice only. */
+  bool filed = s->local.where != TSPAN_CURRENT ||
+               t->bin[spanclass_size(s->spanclass)].span == s;
+  if (filed) {
+    tcache_unfile(t, s);
+    tcache_disown(t, s);
+    s->local.where = TSPAN_CURRENT; /* of no bin: in no list */
+  }
+  if (s->local.pending) return;
+  if (atomic_u64_fetch_or_acq_rel(&s->local.remote, REMOTE_LEFT) & REMOTE_DONE)
+    mheap_free_struct(t->th->heap, s);
+}
+
+void tcache_absorb_all(struct tcache *t, unsigned sc) {
+  list_for_each(l, &t->bin[sc].partial) {
+    struct mspan *s = list_entry(l, struct mspan, link);
+    uint64_t w = atomic_u64_load_relaxed(&s->local.remote);
+    if (w & REMOTE_CLAIMED) {
+      tremote_drop_claimed(t, s);
+    } else if (remote_count(w) > 0) {
+      tcache_unfile(t, s);
+      tremote_absorb(s);
+      tcache_file(t, s, TSPAN_PARTIAL);
+    }
+  }
+}
+
+/* --- the others' side --- */
+
+/* Gives the pages of s back; its struct is the owner's to free. */
+static void claim(struct theap *th, struct mspan *s, bool notice) {
+  theap_count_pages(th, spanclass_size(s->spanclass), -(int64_t)s->npages);
+  pagemap_set(&tcache_globals.map, s->base, s->npages, NULL);
+  mheap_free_pages(th->heap, s);
+  /* A notice must come before the struct may go. */
+  if (notice) send_notice(s);
+  if (atomic_u64_fetch_or_acq_rel(&s->local.remote, REMOTE_DONE) & REMOTE_LEFT)
+    mheap_free_struct(th->heap, s);
+  if (th->freed) th->freed(th);
+}
+
+void tcache_free_remote(struct theap *th, struct mspan *s, uintptr_t p) {
+  uint64_t w = atomic_u64_load_relaxed(&s->local.remote), new;
+  unsigned count;
+  do {
+    if (unlikely(w & REMOTE_CLAIMED)) tcache_double_free(s, p);
+    count = remote_count(w) + 1;
+    if (count == s->nelems) {
+      new = REMOTE_CLAIMED;
+    } else {
+      tcache_link(p, remote_head(s, w));
+      new = remote_make(s, p, count);
+      if (count < notice_at(s)) new |= w & REMOTE_ARMED;
+    }
+    /* release: the link; acquire: what others linked, when the span is claimed */
+  } while (!atomic_u64_cas_acq_rel(&s->local.remote, &w, new));
+  bool notice = (w & REMOTE_ARMED) && !(new & REMOTE_ARMED);
+  if (new == REMOTE_CLAIMED)
+    claim(th, s, notice);
+  else if (notice)
+    send_notice(s);
+}
