@@ -69,6 +69,7 @@ static MGC_COLD void *alloc_in_mode(size_t size, size_t align, bool zero) {
 /* Everything that is not popped from a list at once. */
 static MGC_NOINLINE void *alloc_slow(size_t size, size_t align, bool zero) {
   if (unlikely(!mface_thread())) return NULL;
+  janitor_poll(&mface->theap, false);
   if (unlikely(mface->modes != 0)) return alloc_in_mode(size, align, zero);
   return mface_alloc_plain(size, align, zero);
 }
@@ -108,6 +109,11 @@ static MGC_NOINLINE void *malloc_slow(size_t size) {
 
 /* --- freeing --- */
 
+static MGC_NOINLINE void free_event(struct tcache *t, struct mspan *s) {
+  tcache_free_event(t, s);
+  janitor_poll(t->th, true);
+}
+
 static MGC_NOINLINE void free_slow(void *ptr) {
   uintptr_t p = (uintptr_t)ptr;
   if (!ptr) return;
@@ -128,6 +134,7 @@ static MGC_NOINLINE void free_slow(void *ptr) {
     }
   }
   tcache_free_slow(th, tcache_self, p);
+  janitor_poll(th, true);
 }
 
 static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {
@@ -141,7 +148,7 @@ static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {
   if (unlikely(tcache_looks_free(p))) return false;
   tcache_link(p, s->local.free);
   s->local.free = p;
-  if (unlikely(tcache_count_down(&s->local.left))) tcache_free_event(t, s);
+  if (unlikely(tcache_count_down(&s->local.left))) free_event(t, s);
   return true;
 }
 
@@ -185,11 +192,13 @@ void *mface_realloc(void *ptr, size_t size) {
   if (unlikely(!s || off * s->local.divisor >= s->local.divisor ||
                spanclass_size(s->spanclass) == 0 || mface->modes))
     s = tcache_find(&mface_get()->theap, (uintptr_t)ptr);
+  bool large = spanclass_size(s->spanclass) == 0 && size > MAX_SMALL_SIZE;
+  if (unlikely(mface->modes & MFACE_PROFILE) && large)
+    return profile_realloc_large(s, size);
   if (unlikely(mface->modes != 0 && owned_by_mode(s)))
     return move(ptr, mface_usable(ptr), size);
   size_t have = s->elemsize;
-  if (spanclass_size(s->spanclass) == 0 && size > MAX_SMALL_SIZE)
-    return theap_realloc_large(&mface->theap, s, size);
+  if (large) return theap_realloc_large(&mface->theap, s, size);
   if (fits(have, size)) return ptr;
   return move(ptr, have, size);
 }

@@ -83,6 +83,8 @@ void *mface_alloc_plain(size_t size, size_t align, bool zero);
 void *profile_alloc(size_t size, size_t align, bool zero);
 /* A free of a slot in such a span. */
 void profile_free(struct mspan *s, uintptr_t p);
+/* theap_realloc_large in profile mode: counts it as a free and an allocation. */
+void *profile_realloc_large(struct mspan *s, size_t size);
 extern struct tcache *profile_owner;
 
 /* harden.c */
@@ -90,6 +92,18 @@ void *harden_alloc(size_t size, size_t align, bool zero);
 void harden_free(struct mspan *s, uintptr_t p);
 size_t harden_usable(const struct mspan *s, uintptr_t p);
 extern struct tcache *harden_owner;
+
+/* --- the background thread: janitor.c --- */
+
+enum { JANITOR_WANTED = 1, JANITOR_WANTED_BY_THREADS };
+extern struct atomic_u32 janitor_wanted;
+/* Starts the thread if this is a place to. Calls malloc. */
+void janitor_begin(struct theap *th, bool in_free);
+/* To be called when a slow path is left, where nothing of ours is under way. */
+static MGC_ALWAYS_INLINE void janitor_poll(struct theap *th, bool in_free) {
+  if (unlikely(atomic_u32_load_relaxed(&janitor_wanted)))
+    janitor_begin(th, in_free);
+}
 
 /* --- what starts, and fork (mstart.c calls these) --- */
 /* At the end of initialisation; false: cannot run (said why). No thread is made

@@ -9,6 +9,10 @@ WEAK void *profile_alloc(size_t size, size_t align, bool zero) {
   return mface_alloc_plain(size, align, zero);
 }
 WEAK void profile_free(struct mspan *s, uintptr_t p) { (void)s, (void)p; }
+WEAK void *profile_realloc_large(struct mspan *s, size_t size) {
+  (void)s, (void)size;
+  return NULL;
+}
 WEAK void *harden_alloc(size_t size, size_t align, bool zero) {
   return mface_alloc_plain(size, align, zero);
 }
