@@ -29,7 +29,11 @@
 #include "base/fatal.h"
 #include "os/thread_linux.h"
 
-struct tcache_globals tcache_globals;
+/* What fast paths meet before the heap is made: a table that knows no page, and a
+ * secret that tcache_none's words do not have. */
+static struct atomic_ptr no_pages[1];
+struct tcache_globals tcache_globals = {.map = {.entry = no_pages},
+                                        .secret = 1};
 const uint64_t tcache_none[2] __attribute__((aligned(16)));
 
 struct tcache tcache_nobody = {.head = {[0 ... TCACHE_CLASSES - 1] =
@@ -38,9 +42,8 @@ _Thread_local struct tcache *tcache_self
     __attribute__((tls_model("initial-exec"))) = &tcache_nobody;
 
 /* Bytes of a span that are made into list entries at a time: a page of the
- * processor's. Slots of 1 KiB and more are handed out singly, untouched. */
+ * processor's. Larger slots are handed out singly, untouched. */
 #define CARVE_BYTES 4096u
-#define CARVE_SINGLY 1024u
 /* A class's spans grow with what a thread has of it, up to this. */
 #define SPAN_MAX_BYTES 65536u
 /* Empty spans kept by a thread: a part of what it owns, within bounds. */
@@ -202,9 +205,8 @@ static struct tcache_result pop_first(struct tcache *t, unsigned sc) {
  * the list. */
 static struct tcache_result carve(struct tcache *t, unsigned sc,
                                   struct mspan *s) {
-  unsigned n = s->elemsize >= CARVE_SINGLY
-                   ? 1
-                   : CARVE_BYTES / (unsigned)s->elemsize;
+  unsigned n = CARVE_BYTES / (unsigned)s->elemsize;
+  if (n == 0) n = 1;
   unsigned first = s->freeindex;
   if (n > s->nelems - first) n = s->nelems - first;
   s->freeindex = (uint16_t)(first + n);
@@ -297,7 +299,12 @@ MGC_NOINLINE struct tcache_result tcache_refill(struct tcache *t, unsigned sc) {
 
 MGC_NOINLINE void tcache_free_event(struct tcache *t, struct mspan *s) {
   switch ((enum tspan_place)s->local.where) {
-  case TSPAN_CURRENT: /* empty; the next refill takes all of it */
+  case TSPAN_CURRENT:
+    /* Empty, and so is the bin's list: a program that takes and frees one object
+     * again and again finds it there. */
+    t->head[spanclass_size(s->spanclass)] = s->local.free;
+    s->local.free = TCACHE_NONE;
+    s->local.left = s->freeindex;
     return;
   case TSPAN_PARTIAL: { /* it was not empty when it was filed */
     list_remove(&s->link);
