@@ -9,13 +9,13 @@ runs. Peak memory is the kernel's maximum resident size of the process.
 import argparse
 import os
 import platform
-import re
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
-import time
+
+from benchlib import (Failed, Report, instructions, machine, mb, measure,
+                      medians, version)
 
 BACKENDS = ["mallocgc", "libgc", "malloc", "go"]
 
@@ -28,73 +28,12 @@ PROGRAMS = {
 COUNT_SIZES = [16, 64, 256]
 
 
-class Failed(Exception):
-    pass
-
-
-class Bench:
-    def __init__(self, args):
-        self.args = args
-        self.lines = []
-        self.failures = []
-
-    def say(self, text=""):
-        print(text, flush=True)
-        self.lines.append(text)
-
-    def note(self, text):
-        print(text, file=sys.stderr, flush=True)
-
+class Bench(Report):
     def path(self, program, backend):
         return os.path.join(self.args.programs, f"{program}.{backend}")
 
     def backends(self, program):
         return [b for b in BACKENDS if os.access(self.path(program, b), os.X_OK)]
-
-    def wants(self, section):
-        return not self.args.only or section in self.args.only
-
-    def section(self, name, function):
-        """One section's failure does not lose the others."""
-        if not self.wants(name):
-            return
-        try:
-            function()
-        except Failed as failure:
-            self.failures.append(f"{name}: {failure}")
-            self.say(f"FAILED: {name}: {failure}")
-        self.say()
-
-    def table(self, header, rows):
-        self.say("| " + " | ".join(header) + " |")
-        self.say("|---" + "|---:" * (len(header) - 1) + "|")
-        for row in rows:
-            self.say("| " + " | ".join(row) + " |")
-
-
-def measure(argv):
-    """Wall and CPU seconds, peak bytes and output of one run."""
-    start = time.monotonic()
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    if process.returncode != 0:
-        raise Failed(f"{shlex.join(argv)}: exit status {process.returncode}")
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime,
-            "peak": usage.ru_maxrss * 1024, "output": output.decode()}
-
-
-def medians(runs):
-    return {key: statistics.median(run[key] for run in runs)
-            for key in ("wall", "cpu", "peak")}
-
-
-def mb(n):
-    return f"{n / 1e6:.1f}"
 
 
 def whole_program(bench, program):
@@ -178,20 +117,6 @@ def allocation_loop(bench):
                 + [f"noscan {b}" for b in backends], rows)
 
 
-def instructions(bench, program, size, count):
-    out = os.path.join(bench.args.scratch, "callgrind.out")
-    argv = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}",
-            program, str(size), str(count)]
-    result = subprocess.run(argv, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True, check=False)
-    if os.path.exists(out):
-        os.unlink(out)
-    match = re.search(r"Collected\s*:\s*(\d+)", result.stderr)
-    if result.returncode != 0 or not match:
-        raise Failed(f"{shlex.join(argv)}: {result.stderr.strip()[-300:]}")
-    return int(match.group(1))
-
-
 def instruction_counts(bench):
     bench.say("### Instructions of one allocation, collections apart\n")
     if not shutil.which("valgrind"):
@@ -205,8 +130,9 @@ def instruction_counts(bench):
         for b in backends:
             bench.note(f"callgrind: {b}, {size} bytes")
             program = bench.path("count_alloc", b)
-            one = instructions(bench, program, size, n)
-            two = instructions(bench, program, size, 2 * n)
+            one, two = (instructions([program, str(size), str(count)],
+                                     bench.args.scratch)
+                        for count in (n, 2 * n))
             row.append(f"{(two - one) / n:.1f}")
         rows.append(row)
     bench.say(f"callgrind; typed objects in a tight loop, the collector off, the "
@@ -215,27 +141,9 @@ def instruction_counts(bench):
     bench.table(["bytes"] + backends, rows)
 
 
-def version(command):
-    try:
-        result = subprocess.run(command, capture_output=True, text=True,
-                                check=True)
-        return result.stdout.strip().splitlines()[0]
-    except (OSError, subprocess.CalledProcessError, IndexError):
-        return "not installed"
-
-
-def cpu_model():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as f:
-            return re.search(r"model name\s*: (.*)", f.read()).group(1)
-    except (OSError, AttributeError):
-        return platform.machine()
-
-
 def head(bench):
     bench.say("# Benchmarks\n")
-    bench.say(f"{cpu_model()}, {os.cpu_count()} processors, "
-              f"Linux {platform.release()}")
+    bench.say(machine())
     bench.say(f"libgc {version(['pkg-config', '--modversion', 'bdw-gc'])}, "
               f"{version(['go', 'version'])}, {' '.join(platform.libc_ver())}")
     bench.say(f"medians of {bench.args.runs} runs, in turns; below 1 in a ratio "
@@ -263,11 +171,7 @@ def main():
     bench.section("callgrind", lambda: instruction_counts(bench))
     bench.section("alloc_loop", lambda: allocation_loop(bench))
 
-    os.makedirs(os.path.dirname(os.path.abspath(bench.args.report)),
-                exist_ok=True)
-    with open(bench.args.report, "w", encoding="utf-8") as f:
-        f.write("\n".join(bench.lines) + "\n")
-    bench.note(f"written to {bench.args.report}")
+    bench.write()
     return 1 if bench.failures else 0
 
 
