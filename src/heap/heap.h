@@ -164,6 +164,18 @@ struct mspan *mheap_alloc_plain(struct heap *h, size_t npages,
                                 size_t align_pages, unsigned sizeclass);
 void mheap_free_pages(struct heap *h, struct mspan *s);
 void mheap_free_struct(struct heap *h, struct mspan *s);
+/* The same as mheap_alloc_plain for one object, at a place with room more free
+ * pages behind it where there is one, so that it can grow. */
+struct mspan *mheap_alloc_plain_with_room(struct heap *h, size_t npages,
+                                          size_t room);
+/* Gives back a span that is in no list and whose pages have no physical memory. */
+void mheap_free_released(struct heap *h, struct mspan *s);
+/* Resize a plain span of one object in place: to fewer pages (released: the last
+ * ones have no physical memory), or to more when those behind it are free. */
+void mheap_shrink_plain(struct heap *h, struct mspan *s, size_t npages,
+                        bool released);
+MGC_MUST_CHECK bool mheap_extend_plain(struct heap *h, struct mspan *s,
+                                       size_t npages);
 /* Gives an in-use span's pages back. No objects in it may be alive. The span is
  * swept (sweep_ensure) or the caller is sweeping it; small spans only from there.
  * heap_live and the counts of frees are the caller's. */

@@ -136,6 +136,18 @@ static uintptr_t take_pages(struct heap *h, size_t npages, size_t align_pages,
   return p;
 }
 
+/* npages with room free pages after them, if such a place can be had. */
+static uintptr_t take_pages_with_room(struct heap *h, size_t npages,
+                                      size_t room, uintptr_t *scav) {
+  mutex_lock(&h->lock);
+  uintptr_t p = pagealloc_alloc_with_room(&h->pages, npages, room, scav);
+  if (!p && mheap_grow_locked(h, npages + room))
+    p = pagealloc_alloc_with_room(&h->pages, npages, room, scav);
+  if (!p) p = take_pages_locked(h, npages, 1, scav);
+  mutex_unlock(&h->lock);
+  return p;
+}
+
 static void give_pages_back(struct heap *h, uintptr_t base, size_t npages) {
   mutex_lock(&h->lock);
   pagealloc_free(&h->pages, base, npages);
@@ -208,6 +220,16 @@ static struct mspan *make_span(struct heap *h, size_t npages,
   return s;
 }
 
+static void publish_plain(struct heap *h, struct mspan *s, uintptr_t base,
+                          size_t npages, unsigned sizeclass, bool zero) {
+  mspan_init_plain(s, base, npages, spanclass_make(sizeclass, true),
+                   span_elemsize(h, sizeclass, npages),
+                   h->classes->divmagic[sizeclass]);
+  s->needzero = !zero;
+  count_span(h, (int64_t)npages);
+  publish_span(h, s);
+}
+
 struct mspan *mheap_alloc_plain(struct heap *h, size_t npages,
                                 size_t align_pages, unsigned sizeclass) {
   struct mspan *s;
@@ -218,12 +240,27 @@ struct mspan *mheap_alloc_plain(struct heap *h, size_t npages,
     return NULL;
   uintptr_t base = take_span(h, npages, align_pages, 1, NULL, &s, &zero);
   if (!base) return NULL;
-  mspan_init_plain(s, base, npages, spanclass_make(sizeclass, true),
-                   span_elemsize(h, sizeclass, npages),
-                   h->classes->divmagic[sizeclass]);
-  s->needzero = !zero;
-  count_span(h, (int64_t)npages);
-  publish_span(h, s);
+  publish_plain(h, s, base, npages, sizeclass, zero);
+  return s;
+}
+
+struct mspan *mheap_alloc_plain_with_room(struct heap *h, size_t npages,
+                                          size_t room) {
+  uintptr_t scav = 0;
+  bool zero;
+  if (npages > MAX_LARGE_SIZE / MGC_PAGE_SIZE) return NULL;
+  struct mspan *s = get_mspan(h, 0, NULL);
+  if (!s) return NULL;
+  uintptr_t base = take_pages_with_room(h, npages, room, &scav);
+  if (base && !ready_pages(h, base, npages, scav, &zero)) {
+    give_pages_back(h, base, npages);
+    base = 0;
+  }
+  if (!base) {
+    put_mspan(h, s, NULL);
+    return NULL;
+  }
+  publish_plain(h, s, base, npages, 0, zero);
   return s;
 }
 
@@ -296,6 +333,71 @@ void mheap_free(struct heap *h, struct mspan *s) {
   mutex_unlock(&h->lock);
 }
 
+/* The pages [base, base + npages pages) of no span go back; released: they have no
+ * physical memory. */
+static void give_range_back(struct heap *h, uintptr_t base, size_t npages,
+                            bool released) {
+  int64_t bytes = (int64_t)(npages * MGC_PAGE_SIZE);
+  if (!released) {
+    give_pages_back(h, base, npages);
+    return;
+  }
+  mutex_lock(&h->lock);
+  pagealloc_free_scavenged(&h->pages, base, npages);
+  mutex_unlock(&h->lock);
+  memstat_add(&h->stats.heap_released, bytes);
+  atomic_u64_fetch_add_relaxed(&h->stats.scavenged_total, (uint64_t)bytes);
+}
+
+void mheap_free_released(struct heap *h, struct mspan *s) {
+  begin_free(h, s);
+  give_range_back(h, s->base, s->npages, true);
+  put_mspan(h, s, NULL);
+}
+
+static void set_plain_npages(struct mspan *s, size_t npages) {
+  s->npages = (uint32_t)npages;
+  s->elemsize = npages * MGC_PAGE_SIZE;
+  s->local.divisor = UINT64_MAX / s->elemsize + 1;
+  __atomic_store_n(&s->limit, s->base + s->elemsize, __ATOMIC_RELAXED);
+}
+
+void mheap_shrink_plain(struct heap *h, struct mspan *s, size_t npages,
+                        bool released) {
+  size_t less = s->npages - npages;
+  uintptr_t tail = s->base + npages * MGC_PAGE_SIZE;
+  mgc_assert(npages > 0 && npages < s->npages);
+  set_plain_npages(s, npages);
+  arena_set_spans(&h->arenas, tail, less, NULL);
+  count_span(h, -(int64_t)less);
+  give_range_back(h, tail, less, released);
+}
+
+/* Takes `more` free pages right after s. */
+static bool take_pages_after(struct heap *h, const struct mspan *s, size_t more,
+                             bool *zero) {
+  uintptr_t scav, base = s->base + s->npages * MGC_PAGE_SIZE;
+  mutex_lock(&h->lock);
+  bool ok = pagealloc_try_extend(&h->pages, s->base, s->npages, more, &scav);
+  mutex_unlock(&h->lock);
+  if (!ok || ready_pages(h, base, more, scav, zero)) return ok;
+  give_pages_back(h, base, more);
+  return false;
+}
+
+bool mheap_extend_plain(struct heap *h, struct mspan *s, size_t npages) {
+  size_t more = npages - s->npages;
+  bool zero;
+  mgc_assert(npages > s->npages);
+  if (npages > MAX_LARGE_SIZE / MGC_PAGE_SIZE ||
+      !take_pages_after(h, s, more, &zero))
+    return false;
+  arena_set_spans(&h->arenas, s->limit, more, s);
+  set_plain_npages(s, npages);
+  count_span(h, (int64_t)more);
+  return true;
+}
+
 bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size) {
   if (spanclass_size(s->spanclass) != 0 ||
       new_size > MAX_LARGE_SIZE)
@@ -307,16 +409,9 @@ bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size) {
     return true;
   }
   size_t more = npages - s->npages;
-  uintptr_t scav, base = s->base + s->npages * MGC_PAGE_SIZE;
-  mutex_lock(&h->lock);
-  bool ok = pagealloc_try_extend(&h->pages, s->base, s->npages, more, &scav);
-  mutex_unlock(&h->lock);
-  if (!ok) return false;
+  uintptr_t base = s->base + s->npages * MGC_PAGE_SIZE;
   bool zero;
-  if (!ready_pages(h, base, more, scav, &zero)) {
-    give_pages_back(h, base, more);
-    return false;
-  }
+  if (!take_pages_after(h, s, more, &zero)) return false;
   if (!zero && !mspan_noscan(s)) memset((void *)base, 0, more * MGC_PAGE_SIZE);
   s->npages = (uint32_t)npages;
   s->elemsize = npages * MGC_PAGE_SIZE;

@@ -53,6 +53,8 @@
 
 enum tspan_place { TSPAN_CURRENT, TSPAN_PARTIAL, TSPAN_FULL };
 
+_Static_assert(MAX_SMALL_SIZE % 128 == 0, "headoff128");
+
 struct tcache_bin {
   struct mspan *span;  /* (o) the current one, or NULL */
   struct list partial; /* (o) spans with free slots, most recent first */
@@ -64,10 +66,12 @@ struct tcache_bin {
 struct tcache {
   /* The lists, by size class; [0] is always empty. What fast paths touch comes
    * first. */
-  uintptr_t head[TCACHE_CLASSES];
-  /* (c) Offset of head[class] for each (size + 15) / 16 up to the maximum. All of
-   * it is head[0]'s when every allocation must take the slow path (mode). */
+  uintptr_t head[TCACHE_CLASSES]; /* (o) */
+  /* (c) Offset of head[class] for each (size + 15) / 16 up to the maximum, or all
+   * 0, which is head[0]'s: tcache_slow_only. */
   uint16_t headoff[TCACHE_DIRECT_MAX / 16 + 1];
+  /* (c) The same for larger ones, by (size + 127) / 128. */
+  uint16_t headoff128[MAX_SMALL_SIZE / 128 + 1];
   struct tcache_bin bin[TCACHE_CLASSES];
   struct atomic_ptr inbox; /* (a) spans that others freed slots of */
   struct theap *th;        /* (c) */
@@ -92,12 +96,19 @@ struct theap {
    * the sum was highest (within 1/32). */
   struct atomic_u64 class_pages[TCACHE_CLASSES], pages;
   struct atomic_u64 peak_class_pages[TCACHE_CLASSES], peak_pages;
+  struct atomic_u64 high_pages;   /* highest sum since it was last set (hint) */
+  struct atomic_u32 nmoved;       /* large objects with a mapping of their own */
   struct atomic_u64 memory_limit; /* bytes; UINT64_MAX: none */
   /* The limit is reached or memory cannot be had: give back, then true to try
    * again. No lock held. NULL: none. */
   bool (*reclaim)(struct theap *th, size_t bytes);
-  /* Pages have become free; called without locks, cheap. NULL: none. */
+  /* Pages have become free, called at any place: it must be cheap, may take no
+   * lock and call nothing that allocates. NULL: none. */
   void (*freed)(struct theap *th);
+  /* The same when grown_at pages are in use; whoever sets grown_at decides when
+   * again. NULL: none. */
+  void (*grown)(struct theap *th);
+  struct atomic_u64 grown_at;
 };
 
 /* --- the two globals that fast paths read; constant after initialisation --- */
@@ -167,6 +178,12 @@ struct tcache_result {
 /* Whether bytes more may be taken under the memory limit; gives memory back first
  * if that helps. No lock held. tlimit.c */
 bool theap_admit(struct theap *th, size_t bytes);
+/* What the memory limit is about: bytes in use, free with physical memory, and of
+ * metadata. Any thread. tlimit.c */
+uint64_t theap_footprint(const struct theap *th);
+/* The usual theap.reclaim: trims the caller's cache and what ended threads left,
+ * and gives bytes and more back. tlimit.c */
+bool theap_reclaim(struct theap *th, size_t bytes);
 
 /* Sets up *th (zeroed) on h, and the globals above. secret: random.
  * Errors: none that matter (the page map may be the small one). */
@@ -174,6 +191,8 @@ void theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
                 uint64_t secret);
 /* A tcache for a thread: a spare one or a new one; NULL: no memory. */
 struct tcache *tcache_attach(struct theap *th, int32_t tid);
+/* Sends every allocation of t's thread to the slow path (modes). */
+void tcache_slow_only(struct tcache *t);
 /* Its thread ends: what it owns goes to central, empty spans to the heap. */
 void tcache_detach(struct tcache *t);
 

@@ -21,6 +21,16 @@ static bool cover_arena(struct heap *h, uintptr_t base) {
 
 /* --- caches --- */
 
+static uint16_t head_offset(const struct sizeclass_table *tab, size_t size) {
+  unsigned sc = size ? sizeclass_of(tab, size) : 1;
+  return (uint16_t)(offsetof(struct tcache, head) + sc * sizeof(uintptr_t));
+}
+
+void tcache_slow_only(struct tcache *t) {
+  memset(t->headoff, 0, sizeof t->headoff);
+  memset(t->headoff128, 0, sizeof t->headoff128);
+}
+
 static void init_cache(struct tcache *t, struct theap *th) {
   const struct sizeclass_table *tab = th->heap->classes;
   t->th = th;
@@ -30,8 +40,9 @@ static void init_cache(struct tcache *t, struct theap *th) {
     list_init(&t->bin[i].full);
   }
   for (unsigned i = 0; i < array_len(t->headoff); i++)
-    t->headoff[i] = (uint16_t)(sizeof t->head[0] *
-                               (i ? sizeclass_of(tab, i * 16) : 1));
+    t->headoff[i] = head_offset(tab, i * 16);
+  for (unsigned i = 0; i < array_len(t->headoff128); i++)
+    t->headoff128[i] = head_offset(tab, i * 128);
   list_init(&t->link);
 }
 
@@ -186,6 +197,8 @@ void theap_count_pages(struct theap *th, unsigned sc, int64_t npages) {
   uint64_t n =
       atomic_u64_fetch_add_relaxed(&th->pages, (uint64_t)npages) +
       (uint64_t)npages;
+  if (n > atomic_u64_load_relaxed(&th->high_pages))
+    atomic_u64_store_relaxed(&th->high_pages, n);
   uint64_t peak = atomic_u64_load_relaxed(&th->peak_pages);
   if (unlikely(npages > 0 && n > peak + peak / 32)) note_peak(th, n);
 }

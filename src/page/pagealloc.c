@@ -305,20 +305,25 @@ static uintptr_t take_and_move(struct pagealloc *p, size_t rel, size_t npages,
   return rel_addr(p, rel);
 }
 
-uintptr_t pagealloc_alloc(struct pagealloc *p, size_t npages,
-                          uintptr_t *scav_bytes) {
+uintptr_t pagealloc_alloc_with_room(struct pagealloc *p, size_t npages,
+                                    size_t room, uintptr_t *scav_bytes) {
   assert_locked(p);
   mgc_check(npages > 0, "pagealloc_alloc: no pages");
   *scav_bytes = 0;
   if (p->search_addr == UINTPTR_MAX) return 0;
   size_t first_free;
   size_t from = rel_of(p, p->search_addr);
-  size_t rel = pagetree_find(p, npages, from, &first_free);
+  size_t rel = pagetree_find(p, npages + room, from, &first_free);
   if (rel == REL_NONE) {
     pagealloc_set_search(p, first_free);
     return 0;
   }
   return take_and_move(p, rel, npages, first_free, scav_bytes);
+}
+
+uintptr_t pagealloc_alloc(struct pagealloc *p, size_t npages,
+                          uintptr_t *scav_bytes) {
+  return pagealloc_alloc_with_room(p, npages, 0, scav_bytes);
 }
 
 /* The first page of [rel, rel + npages) that is allocated or not managed, or

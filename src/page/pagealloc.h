@@ -110,6 +110,18 @@ uintptr_t pagealloc_alloc_aligned(struct pagealloc *p, size_t npages,
                                   size_t align_pages, uintptr_t *scav_bytes);
 
 /**
+ * Allocates npages pages that have room more free ones behind them: the lowest
+ * such place. What is behind stays free.
+ *
+ * Units:   pages; *scav_bytes as in alloc.
+ * Returns: the address, or 0.
+ * Errors:  none other.
+ * Threads: lock held.
+ */
+uintptr_t pagealloc_alloc_with_room(struct pagealloc *p, size_t npages,
+                                    size_t room, uintptr_t *scav_bytes);
+
+/**
  * Allocates the `more` pages that follow the run of npages at base, when they
  * are all free: growth in place.
  *
@@ -129,6 +141,16 @@ bool pagealloc_try_extend(struct pagealloc *p, uintptr_t base, size_t npages,
  * Threads: lock held.
  */
 void pagealloc_free(struct pagealloc *p, uintptr_t base, size_t npages);
+
+/**
+ * The same for pages that have no physical memory (any more).
+ *
+ * Units:   pages, at least 1.
+ * Errors:  as pagealloc_free.
+ * Threads: lock held.
+ */
+void pagealloc_free_scavenged(struct pagealloc *p, uintptr_t base,
+                              size_t npages);
 
 /**
  * Takes the lowest free page and every other free page of its aligned group of

@@ -8,6 +8,8 @@
  */
 #include "page/pagetree.h"
 
+#include "base/fatal.h"
+
 unsigned pagescav_min_pages(const struct vm *vm) {
   size_t n = vm->page_size >> MGC_PAGE_SHIFT;
   return n > 1 ? (unsigned)n : 1;
@@ -28,6 +30,22 @@ static void free_scavenged(struct pagealloc *p, size_t rel, unsigned npages) {
   scavindex_free_scavenged(&p->scav, ci, npages);
   if (rel_addr(p, rel) < p->search_addr) p->search_addr = rel_addr(p, rel);
   pagetree_update(p, rel, npages, PAGERUN_FREE);
+}
+
+void pagealloc_free_scavenged(struct pagealloc *p, uintptr_t base,
+                              size_t npages) {
+  if (p->lock) assert_lock_held(p->lock);
+  size_t at = rel_of(p, base);
+  mgc_check(npages > 0 && rel_chunk(at) >= p->start &&
+                rel_chunk(at + npages - 1) < p->end,
+            "pagealloc_free_scavenged: base=0x%zx npages=%zu", (size_t)base,
+            npages);
+  for (size_t left = npages; left > 0;) {
+    struct chunkpart c = first_part(at, left);
+    free_scavenged(p, at, c.npages);
+    at += c.npages;
+    left -= c.npages;
+  }
 }
 
 /* The lock may be NULL, which the compiler's analysis cannot follow. */
