@@ -11,11 +11,16 @@ enum cmd_status {
 };
 
 /* A subcommand: argv[0] is "mallocgc <name>", for messages; the rest is its own
- * command line. Returns an enum cmd_status. */
+ * command line. Returns an enum cmd_status; `run` also those of env(1). */
 typedef int cmd_fn(int argc, char **argv);
 
 cmd_fn cmd_types;
 cmd_fn cmd_demo;
+cmd_fn cmd_run;
+cmd_fn cmd_stat;
+
+/* run_warn.c: one line on stderr when LD_PRELOAD cannot work for the program. */
+void run_warn(const char *program);
 
 /* Writes "mallocgc: <message>" and a newline to stderr. */
 __attribute__((format(printf, 1, 2))) void cmd_error(const char *format, ...);

@@ -23,22 +23,31 @@ static const struct command commands[] = {
 #ifdef MGC_HAVE_DEMO
     {"demo", cmd_demo},
 #endif
+    {"run", cmd_run},
+    {"stat", cmd_stat},
     {"types", cmd_types},
 };
 
 static const char doc[] =
-    "A typed, garbage-collected heap for C: its demonstration and its tools.\v"
+    "A typed, garbage-collected heap for C, and a malloc on the same heap: "
+    "demonstration and tools.\v"
     "Commands:\n"
     "  demo [FILE.json ...]   load JSON documents into the heap, edit and "
     "drop\n"
     "                         them for many rounds, and report\n"
+    "  run PROGRAM [ARG ...]  run a program with this heap as its malloc; "
+    "report,\n"
+    "                         limit, profile, leaks\n"
+    "  stat PID               the malloc heap of a live process, by size "
+    "class\n"
     "  types PROGRAM          the type descriptors in a program or shared\n"
     "                         library, each with its layout drawn\n"
     "\n"
     "`mallocgc COMMAND --help' describes a command.\n"
     "\n"
     "Exit status: 0 done, 1 failed (the reason is on standard error), 2 wrong\n"
-    "usage. The library reads MALLOCGC_OPTIONS, see mallocgc(1).";
+    "usage; of `run', the program's. The library reads MALLOCGC_OPTIONS, see "
+    "mallocgc(1).";
 
 struct arguments {
   int command; /* index in argv of the subcommand's name; 0: none */
