@@ -109,7 +109,10 @@ static void *linux_reserve(struct vm *vm, void *hint, size_t n, size_t align,
 static void *linux_reserve_zero(struct vm *vm, size_t n, const char *name) {
   int saved = errno;
   (void)vm;
-  void *p = try_mmap(NULL, n, PROT_READ, RESERVE_FLAGS);
+  /* Any error counts as none to be had: Valgrind's EINVAL for what is larger than
+   * its address space, too. */
+  void *p = mmap(NULL, n, PROT_READ, RESERVE_FLAGS, -1, 0);
+  if (p == MAP_FAILED) p = NULL;
   if (p) name_range(p, n, name);
   errno = saved;
   return p;

@@ -74,12 +74,21 @@ static MGC_NOINLINE void *alloc_slow(size_t size, size_t align, bool zero) {
   return mface_alloc_plain(size, align, zero);
 }
 
+static MGC_ALWAYS_INLINE void *pop_at(struct tcache *t, uint16_t headoff) {
+  return (void *)tcache_pop((uintptr_t *)(void *)((char *)t + headoff));
+}
+
 static MGC_ALWAYS_INLINE void *alloc_fast(size_t size) {
   if (unlikely(size > TCACHE_DIRECT_MAX)) return NULL;
   struct tcache *t = tcache_self;
-  char *base = (char *)t;
-  return (void *)tcache_pop(
-      (uintptr_t *)(void *)(base + t->headoff[(size + 15) / 16]));
+  return pop_at(t, t->headoff[(size + 15) / 16]);
+}
+
+/* What alloc_fast declined, when a list has it all the same. */
+static MGC_ALWAYS_INLINE void *alloc_medium(size_t size) {
+  if (size <= TCACHE_DIRECT_MAX || size > MAX_SMALL_SIZE) return NULL;
+  struct tcache *t = tcache_self;
+  return pop_at(t, t->headoff128[(size + 127) / 128]);
 }
 
 void *mface_alloc(size_t size) {
@@ -89,6 +98,7 @@ void *mface_alloc(size_t size) {
 
 void *mface_alloc_zeroed(size_t size) {
   void *p = alloc_fast(size);
+  if (unlikely(!p)) p = alloc_medium(size);
   if (unlikely(!p)) return alloc_slow(size, 16, true);
   return memset(p, 0, size);
 }
@@ -103,7 +113,9 @@ static MGC_COLD MGC_NOINLINE void *malloc_failed(void) {
 }
 
 static MGC_NOINLINE void *malloc_slow(size_t size) {
-  void *p = alloc_slow(size, 16, false);
+  void *p = alloc_medium(size);
+  if (likely(p != NULL)) return p;
+  p = alloc_slow(size, 16, false);
   return likely(p != NULL) ? p : malloc_failed();
 }
 
@@ -114,6 +126,15 @@ static MGC_NOINLINE void free_event(struct tcache *t, struct mspan *s) {
   janitor_poll(t->th, true);
 }
 
+/* The span of the hardened allocator's that has p in its pages, or NULL. Its objects
+ * may begin anywhere in their slots' span, so nothing else may judge p. */
+static struct mspan *hardened(uintptr_t p) {
+  if (likely(!mface || !(mface->modes & MFACE_HARDEN))) return NULL;
+  struct mspan *s = span_of(&mface->heap.arenas, p);
+  void *owner = s ? atomic_ptr_load_acquire(&s->local.owner) : NULL;
+  return owner == harden_owner ? s : NULL;
+}
+
 static MGC_NOINLINE void free_slow(void *ptr) {
   uintptr_t p = (uintptr_t)ptr;
   if (!ptr) return;
@@ -121,13 +142,14 @@ static MGC_NOINLINE void free_slow(void *ptr) {
   if (unlikely(!m)) return; /* nothing of ours was ever handed out */
   struct theap *th = &m->theap;
   if (unlikely(m->modes != 0)) {
-    struct mspan *s = span_of_heap(&m->heap.arenas, p);
-    struct tcache *owner =
-        s ? atomic_ptr_load_acquire(&s->local.owner) : NULL;
-    if (owner && owner == harden_owner) {
+    struct mspan *s = hardened(p);
+    if (s) {
       harden_free(s, p);
       return;
     }
+    s = span_of_heap(&m->heap.arenas, p);
+    struct tcache *owner =
+        s ? atomic_ptr_load_acquire(&s->local.owner) : NULL;
     if (owner && owner == profile_owner) {
       profile_free(tcache_find(th, p), p);
       return;
@@ -161,11 +183,9 @@ void mface_free(void *ptr) {
 
 size_t mface_usable(const void *ptr) {
   uintptr_t p = (uintptr_t)ptr;
-  struct mspan *s = tcache_find(&mface->theap, p);
-  if (unlikely(mface->modes & MFACE_HARDEN) &&
-      atomic_ptr_load_relaxed(&s->local.owner) == harden_owner)
-    return harden_usable(s, p);
-  return s->elemsize;
+  struct mspan *s = hardened(p);
+  if (unlikely(s != NULL)) return harden_usable(s, p);
+  return tcache_find(&mface->theap, p)->elemsize;
 }
 
 /* Whether the block may stay as it is: it has room, and not twice too much. */
@@ -181,21 +201,23 @@ static void *move(void *ptr, size_t have, size_t size) {
   return q;
 }
 
-static bool owned_by_mode(const struct mspan *s) {
-  void *owner = atomic_ptr_load_relaxed(&s->local.owner);
-  return mface->modes && (owner == harden_owner || owner == profile_owner);
+static bool owned_by_profile(const struct mspan *s) {
+  return atomic_ptr_load_relaxed(&s->local.owner) == profile_owner;
 }
 
 void *mface_realloc(void *ptr, size_t size) {
   struct mspan *s = pagemap_get(&tcache_globals.map, (uintptr_t)ptr);
   uintptr_t off = s ? (uintptr_t)ptr - s->local.base : 0;
   if (unlikely(!s || off * s->local.divisor >= s->local.divisor ||
-               spanclass_size(s->spanclass) == 0 || mface->modes))
+               spanclass_size(s->spanclass) == 0 || mface->modes)) {
+    s = hardened((uintptr_t)ptr);
+    if (s) return move(ptr, harden_usable(s, (uintptr_t)ptr), size);
     s = tcache_find(&mface_get()->theap, (uintptr_t)ptr);
+  }
   bool large = spanclass_size(s->spanclass) == 0 && size > MAX_SMALL_SIZE;
   if (unlikely(mface->modes & MFACE_PROFILE) && large)
     return profile_realloc_large(s, size);
-  if (unlikely(mface->modes != 0 && owned_by_mode(s)))
+  if (unlikely(mface->modes != 0 && owned_by_profile(s)))
     return move(ptr, mface_usable(ptr), size);
   size_t have = s->elemsize;
   if (large) return theap_realloc_large(&mface->theap, s, size);

@@ -164,7 +164,7 @@ static MGC_COLD struct tcache *attach(void) {
   int saved = errno;
   struct tcache *t = tcache_attach(&m->theap, thread_id());
   if (t) {
-    if (m->modes) memset(t->headoff, 0, sizeof t->headoff);
+    if (m->modes) tcache_slow_only(t);
     /* First: setting a key beyond the 32nd allocates. */
     tcache_self = t;
     if (pthread_setspecific(thread_key, t) != 0) {
