@@ -267,7 +267,7 @@ struct harden_slot harden_slot_take(struct harden_class *c,
   bit_flip(s->taken, n);
   bit_flip(s->live, n);
   s->nfree--;
-  s->nlive++;
+  s->span->local.left = ++s->nlive; /* for figures: msnap.h I1 */
   c->open_free--;
   s->size[n] = (uint16_t)size;
   s->canary[n] = slot.canary = harden_canary_key((uint32_t)(random >> 32));
@@ -423,7 +423,7 @@ struct harden_finding harden_slot_put(struct harden_class *c,
   }
   memset((void *)p, 0, elemsize);
   bit_flip(s->live, i);
-  s->nlive--;
+  s->span->local.left = --s->nlive;
   if (unlikely(!c->held_ready)) make_quarantine(c, env);
   uint64_t out =
       quarantine_put(&c->held, (uint64_t)(uintptr_t)s << 16 | i, random);
