@@ -302,12 +302,27 @@ bool harden_object(const struct mspan *s, uintptr_t p, bool stopped,
   return harden_find(hd, s, p, obj, size);
 }
 
+/* The heap begins at one of some 800,000 addresses, far from where the kernel puts
+ * programs and libraries, and not where it always does. */
+#define PLACE_FIRST ((uintptr_t)16 << 40)
+#define PLACE_RANGE ((uintptr_t)48 << 40)
+
+static void place_heap(struct heap *h, struct harden_rand *rand) {
+  uint32_t n = (uint32_t)(PLACE_RANGE / HEAP_ARENA_BYTES);
+  uintptr_t at = harden_scale(harden_rand_u32(rand), n);
+  mutex_lock(&h->lock);
+  if (!h->one_region && h->narenas == 0)
+    h->next_hint = PLACE_FIRST + at * HEAP_ARENA_BYTES;
+  mutex_unlock(&h->lock);
+}
+
 bool harden_start(struct mface *m) {
   struct vm *vm = m->heap.vm;
   struct harden *hd = vm->ops->alloc(vm, align_up(sizeof(*hd), vm->page_size),
                                      "mallocgc: hardened heap");
   if (!hd) return false;
   harden_init(hd, &m->heap, &m->theap, &tcache_globals.map, NULL, NULL);
+  place_heap(&m->heap, &hd->group[0].rand);
   harden_owner = hd->env.owner;
   process_harden = hd;
   return true;
