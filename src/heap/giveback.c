@@ -6,7 +6,7 @@
 #define HOLD_BUSY_NS (1000 * MS)
 #define HOLD_QUIET_NS (250 * MS)
 /* Quiet for so long: even nearly full chunks give their free pages. */
-#define QUIET_ALL_NS (1000 * MS)
+#define QUIET_ALL_NS (500 * MS)
 #define LEVEL_NS (10000 * MS)
 /* Pages taken again by less than this are no regret. */
 #define REGRET_MIN ((uint64_t)1 << 20)
@@ -81,13 +81,11 @@ struct giveback_step giveback_next(struct giveback *g, int64_t now_ns,
   uint64_t room = held_peak(g, hold) - f->inuse;
   uint64_t free = f->free - min64(f->free, g->stuck);
   uint64_t excess = free - min64(free, room);
-  struct giveback_step step = {
-      .all = quiet_ns >= QUIET_ALL_NS,
-      .sleep_ns = quiet_ns > 0 ? GIVEBACK_TICK_NS : 2 * GIVEBACK_TICK_NS,
-  };
+  struct giveback_step step = {.all = quiet_ns >= QUIET_ALL_NS,
+                               .sleep_ns = GIVEBACK_TICK_NS};
   if (excess > GIVEBACK_FLOOR)
     step.bytes =
-        min64(excess, max64(excess / (quiet_ns > 0 ? 4 : 8), GIVEBACK_STEP));
+        min64(excess, max64(excess / (quiet_ns > 0 ? 2 : 16), GIVEBACK_STEP));
   else if (free <= GIVEBACK_FLOOR ||
            (quiet_ns == 0 && !giveback_worth_waking(f->inuse, free)))
     step.sleep_ns = -1;

@@ -10,12 +10,12 @@
  * free beyond that goes, a share at each step, so that neither a large heap nor
  * a small one sees a burst of page faults.
  *
- *               hold      share of the excess     steps every
- *   busy        1 s           1/8                   250 ms
- *   quiet       250 ms        1/4                   125 ms
+ *               hold      share of the excess, each 125 ms
+ *   busy        1 s       1/16
+ *   quiet       250 ms    1/2
  *
  * Quiet is a program that took and gave no pages since the last step. A second
- * after its peak an eighth of what it freed is left, and after four nothing.
+ * after it freed a heap, a thirtieth of that is left.
  *
  * Regret. When pages given back in the last seconds are wanted again, the hold
  * was too short: it doubles (quiet: four times), up to 4 s, and comes down one

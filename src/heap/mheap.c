@@ -315,6 +315,25 @@ static void begin_free(struct heap *h, struct mspan *s) {
   count_span(h, -(int64_t)s->npages);
 }
 
+void mheap_park(struct heap *h, struct mspan *s) { begin_free(h, s); }
+
+void mheap_unpark(struct heap *h, struct mspan *s, unsigned sizeclass) {
+  size_t npages = s->npages;
+  mspan_init_plain(s, s->base, npages, spanclass_make(sizeclass, true),
+                   span_elemsize(h, sizeclass, npages),
+                   h->classes->divmagic[sizeclass]);
+  s->needzero = true;
+  count_span(h, (int64_t)npages);
+  publish_span(h, s);
+}
+
+void mheap_free_parked(struct heap *h, struct mspan *s) {
+  mutex_lock(&h->lock);
+  pagealloc_free(&h->pages, s->base, s->npages);
+  list_push_front(&h->span_free[s->bits_class], &s->link);
+  mutex_unlock(&h->lock);
+}
+
 void mheap_free_pages(struct heap *h, struct mspan *s) {
   begin_free(h, s);
   give_pages_back(h, s->base, s->npages);

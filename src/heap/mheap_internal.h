@@ -21,6 +21,12 @@ void mheap_list_span(struct heap *h, struct mspan *s);
  * It may be claimed by somebody else already. */
 struct mspan *mheap_next_listed(struct heap *h);
 
+/* A plain span goes out of use with its pages, into it again for another class, or
+ * away for good (it must be in no list then). Any thread. */
+void mheap_park(struct heap *h, struct mspan *s);
+void mheap_unpark(struct heap *h, struct mspan *s, unsigned sizeclass);
+void mheap_free_parked(struct heap *h, struct mspan *s);
+
 /* Gives a cache's stock of dead mspans back. */
 void mheap_return_stock(struct heap *h, struct mcache *mc);
 

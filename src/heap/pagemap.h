@@ -32,7 +32,8 @@ struct pagemap {
 
 /* Takes address space; address_space_left as of vm_address_space_left.
  * Errors: none, the table is then the small one. */
-void pagemap_init(struct pagemap *m, struct vm *vm, uint64_t address_space_left);
+void pagemap_init(struct pagemap *m, struct vm *vm,
+                  uint64_t address_space_left);
 /* Makes the entries of [base, base + n) writable. Heap lock (or whatever keeps
  * calls apart). Errors: false, no memory. */
 MGC_MUST_CHECK bool pagemap_cover(struct pagemap *m, struct vm *vm,

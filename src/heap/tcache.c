@@ -36,8 +36,8 @@ struct tcache_globals tcache_globals = {.map = {.entry = no_pages},
                                         .secret = 1};
 const uint64_t tcache_none[2] __attribute__((aligned(16)));
 
-struct tcache tcache_nobody = {.head = {[0 ... TCACHE_CLASSES - 1] =
-                                            (uintptr_t)tcache_none}};
+struct tcache tcache_nobody = {
+    .head = {[0 ... TCACHE_CLASSES - 1] = (uintptr_t)tcache_none}};
 _Thread_local struct tcache *tcache_self
     __attribute__((tls_model("initial-exec"))) = &tcache_nobody;
 
@@ -137,11 +137,10 @@ void tcache_disown(struct tcache *t, struct mspan *s) {
 }
 
 void tcache_release(struct tcache *t, struct mspan *s) {
-  struct theap *th = t->th;
   tcache_disown(t, s);
-  theap_count_pages(th, spanclass_size(s->spanclass), -(int64_t)s->npages);
+  theap_count_pages(t->th, spanclass_size(s->spanclass), -(int64_t)s->npages);
   pagemap_set(&tcache_globals.map, s->base, s->npages, NULL);
-  mheap_free(th->heap, s);
+  theap_give_span(t->th, s);
 }
 
 /* An unfiled span that has become empty: kept, or given back. */
@@ -163,10 +162,9 @@ static size_t pages_for_span(const struct tcache *t, unsigned sc) {
   const struct sizeclass_table *tab = t->th->heap->classes;
   size_t npages = tab->npages[sc], n = t->bin[sc].nspans;
   unsigned shift = n < 2 ? 0 : n < 4 ? 1 : n < 8 ? 2 : 3;
-  while (shift > 0 &&
-         ((npages << shift) * MGC_PAGE_SIZE > SPAN_MAX_BYTES ||
-          (npages << shift) * MGC_PAGE_SIZE / tab->size[sc] >
-              MAX_OBJS_PER_SPAN))
+  while (shift > 0 && ((npages << shift) * MGC_PAGE_SIZE > SPAN_MAX_BYTES ||
+                       (npages << shift) * MGC_PAGE_SIZE / tab->size[sc] >
+                           MAX_OBJS_PER_SPAN))
     shift--;
   return npages << shift;
 }
@@ -177,7 +175,7 @@ static struct mspan *new_span(struct tcache *t, unsigned sc) {
   struct mspan *s;
   for (int attempt = 0;; attempt++) {
     bool admit = theap_admit(th, npages * MGC_PAGE_SIZE);
-    s = admit ? mheap_alloc_plain(th->heap, npages, 1, sc) : NULL;
+    s = admit ? theap_take_span(th, npages, sc) : NULL;
     if (likely(s != NULL)) break;
     npages = th->heap->classes->npages[sc];
     if (attempt > 0 ||

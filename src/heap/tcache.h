@@ -46,6 +46,7 @@
 
 #include "heap/heap.h"
 #include "heap/pagemap.h"
+#include "heap/spanstash.h"
 
 /* Requests up to this find their class by one load from the tcache. */
 #define TCACHE_DIRECT_MAX 1024u
@@ -75,11 +76,11 @@ struct tcache {
   struct tcache_bin bin[TCACHE_CLASSES];
   struct atomic_ptr inbox; /* (a) spans that others freed slots of */
   struct theap *th;        /* (c) */
-  struct list link;        /* all of the theap's, or its free ones (theap lock) */
-  uint64_t owned_bytes;    /* (o) in spans */
-  uint64_t empty_bytes;    /* (o) in empty spans that are kept */
-  int32_t tid;             /* (o), or lock of the theap */
-  bool attached;           /* lock of the theap */
+  struct list link;     /* all of the theap's, or its free ones (theap lock) */
+  uint64_t owned_bytes; /* (o) in spans */
+  uint64_t empty_bytes; /* (o) in empty spans that are kept */
+  int32_t tid;          /* (o), or lock of the theap */
+  bool attached;        /* lock of the theap */
 };
 
 /* What all threads of a malloc heap share. */
@@ -91,13 +92,14 @@ struct theap {
   struct list spare_caches; /* their threads ended (lock) */
   struct fixalloc alloc;    /* (lock) struct tcache */
   struct atomic_u32 ncaches;
+  struct spanstash stash;
   struct atomic_u32 orphans[TCACHE_CLASSES]; /* (a) hint: partial of central */
   /* In-use pages by class, [0]: large objects; their sum, and what they were when
    * the sum was highest (within 1/32). */
   struct atomic_u64 class_pages[TCACHE_CLASSES], pages;
   struct atomic_u64 peak_class_pages[TCACHE_CLASSES], peak_pages;
-  struct atomic_u64 high_pages;   /* highest sum since it was last set (hint) */
-  struct atomic_u32 nmoved;       /* large objects with a mapping of their own */
+  struct atomic_u64 high_pages; /* highest sum since it was last set (hint) */
+  struct atomic_u32 nmoved;     /* large objects with a mapping of their own */
   struct atomic_u64 memory_limit; /* bytes; UINT64_MAX: none */
   /* The limit is reached or memory cannot be had: give back, then true to try
    * again. No lock held. NULL: none. */
@@ -226,6 +228,10 @@ void theap_free_large(struct theap *th, struct mspan *s);
 /* Makes the object of s size bytes long (more than MAX_SMALL_SIZE), in place or
  * elsewhere; NULL: no memory, and s is as it was. */
 void *theap_realloc_large(struct theap *th, struct mspan *s, size_t size);
+/* A span of npages for class sc (0: one object): one of the stash, or new; not
+ * counted, without an owner and not in the page map. NULL: memory is exhausted. And back. */
+struct mspan *theap_take_span(struct theap *th, size_t npages, unsigned sc);
+void theap_give_span(struct theap *th, struct mspan *s);
 /* Counts npages more (or fewer) for class sc, 0: large. No lock of rank tcache or
  * higher when npages is positive. */
 void theap_count_pages(struct theap *th, unsigned sc, int64_t npages);

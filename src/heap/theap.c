@@ -56,6 +56,7 @@ void theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
                 &h->stats.cache_meta);
   atomic_u64_store_relaxed(&th->memory_limit, UINT64_MAX);
   init_cache(&th->central, th);
+  spanstash_init(&th->stash);
   pagemap_init(&tcache_globals.map, h->vm, address_space_left);
   tcache_globals.secret = secret ? secret : 1;
   h->hooks.arena_added = cover_arena;
@@ -177,6 +178,7 @@ void theap_trim_orphans(struct theap *th) {
   drain_central_locked(th);
   tcache_trim(&th->central);
   mutex_unlock(&th->lock);
+  spanstash_shrink(&th->stash, th->heap, 0);
 }
 
 /* --- figures --- */
@@ -194,13 +196,33 @@ static void note_peak(struct theap *th, uint64_t pages) {
 
 void theap_count_pages(struct theap *th, unsigned sc, int64_t npages) {
   atomic_u64_fetch_add_relaxed(&th->class_pages[sc], (uint64_t)npages);
-  uint64_t n =
-      atomic_u64_fetch_add_relaxed(&th->pages, (uint64_t)npages) +
-      (uint64_t)npages;
+  uint64_t n = atomic_u64_fetch_add_relaxed(&th->pages, (uint64_t)npages) +
+               (uint64_t)npages;
   if (n > atomic_u64_load_relaxed(&th->high_pages))
     atomic_u64_store_relaxed(&th->high_pages, n);
   uint64_t peak = atomic_u64_load_relaxed(&th->peak_pages);
   if (unlikely(npages > 0 && n > peak + peak / 32)) note_peak(th, n);
+}
+
+/* --- spans --- */
+
+/* What the stash may hold: a part of what is in use, within bounds. */
+#define STASH_SHIFT 4
+#define STASH_MIN ((size_t)256 << 10)
+#define STASH_MAX ((size_t)4 << 20)
+
+static size_t stash_limit(const struct theap *th) {
+  size_t n = atomic_u64_load_relaxed(&th->pages) * MGC_PAGE_SIZE >> STASH_SHIFT;
+  return n < STASH_MIN ? STASH_MIN : n > STASH_MAX ? STASH_MAX : n;
+}
+
+struct mspan *theap_take_span(struct theap *th, size_t npages, unsigned sc) {
+  struct mspan *s = spanstash_take(&th->stash, th->heap, npages, sc);
+  return s ? s : mheap_alloc_plain(th->heap, npages, 1, sc);
+}
+
+void theap_give_span(struct theap *th, struct mspan *s) {
+  spanstash_give(&th->stash, th->heap, s, stash_limit(th));
 }
 
 /* --- the slow way of a free --- */
@@ -213,8 +235,8 @@ static MGC_COLD MGC_NORETURN void not_an_object(struct theap *th, uintptr_t p) {
              thread_id());
 }
 
-static MGC_COLD MGC_NORETURN void
-inside_object(const struct mspan *s, uintptr_t p) {
+static MGC_COLD MGC_NORETURN void inside_object(const struct mspan *s,
+                                                uintptr_t p) {
   uintptr_t base = p - (p - s->base) % s->elemsize;
   fatal_user("invalid free",
              "ptr=%p (inside an object) object=0x%lx elemsize=%zu thread=%d",

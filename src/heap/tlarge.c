@@ -59,7 +59,9 @@ static struct mspan *take(struct theap *th, size_t npages, size_t align_pages,
     if (theap_admit(th, bytes))
       s = room && attempt == 0
               ? mheap_alloc_plain_with_room(th->heap, npages, room)
-              : mheap_alloc_plain(th->heap, npages, align_pages, 0);
+          : align_pages > 1
+              ? mheap_alloc_plain(th->heap, npages, align_pages, 0)
+              : theap_take_span(th, npages, 0);
     if (s || attempt > 0 || !th->reclaim || !th->reclaim(th, bytes)) return s;
   }
 }
@@ -97,7 +99,7 @@ static void leave(struct theap *th, struct mspan *s, bool released) {
   if (released)
     mheap_free_released(h, s);
   else
-    mheap_free(h, s);
+    theap_give_span(th, s);
   if (th->freed) th->freed(th);
 }
 

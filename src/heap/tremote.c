@@ -41,7 +41,9 @@
 #define REMOTE_DONE ((uint64_t)1 << 50)
 #define REMOTE_LEFT ((uint64_t)1 << 51)
 
-static unsigned remote_count(uint64_t w) { return (unsigned)(w >> 32) & 0xffff; }
+static unsigned remote_count(uint64_t w) {
+  return (unsigned)(w >> 32) & 0xffff;
+}
 
 static uintptr_t remote_head(const struct mspan *s, uint64_t w) {
   uint32_t at = (uint32_t)w;
@@ -198,11 +200,11 @@ void tcache_free_remote(struct theap *th, struct mspan *s, uintptr_t p) {
     } else {
       tcache_link(p, remote_head(s, w));
       new = remote_make(s, p, count);
-      if (count < notice_at(s)) new |= w & REMOTE_ARMED;
+      if (count < notice_at(s)) new |= w &REMOTE_ARMED;
     }
     /* release: the link; acquire: what others linked, when the span is claimed */
   } while (!atomic_u64_cas_acq_rel(&s->local.remote, &w, new));
-  bool notice = (w & REMOTE_ARMED) && !(new & REMOTE_ARMED);
+  bool notice = (w & REMOTE_ARMED) && !(new &REMOTE_ARMED);
   if (new == REMOTE_CLAIMED)
     claim(th, s, notice);
   else if (notice)

@@ -191,6 +191,7 @@ static void fork_prepare(void) MGC_NO_ANALYSIS {
   profile_fork(true, false);
   harden_fork(true, false);
   mutex_lock(&m->theap.lock);
+  mutex_lock(&m->theap.stash.lock);
   mutex_lock(&m->heap.lock);
   mutex_lock(&m->heap.meta.lock);
 }
@@ -200,6 +201,7 @@ static void fork_done(bool child) MGC_NO_ANALYSIS {
   if (!m) return;
   mutex_unlock(&m->heap.meta.lock);
   mutex_unlock(&m->heap.lock);
+  mutex_unlock(&m->theap.stash.lock);
   if (child && tcache_self != &tcache_nobody) tcache_self->tid = thread_id();
   mutex_unlock(&m->theap.lock);
   harden_fork(false, child);

@@ -37,22 +37,17 @@ WEAK struct mspan *theap_alloc_large(struct theap *th, size_t size,
                                      size_t align, bool *zero) {
   size_t npages = (size + MGC_PAGE_SIZE - 1) >> MGC_PAGE_SHIFT;
   size_t al = align > MGC_PAGE_SIZE ? align >> MGC_PAGE_SHIFT : 1;
-  struct mspan *s = mheap_alloc_plain(th->heap, npages, al, 0);
+  struct mspan *s = al > 1 ? mheap_alloc_plain(th->heap, npages, al, 0)
+                           : theap_take_span(th, npages, 0);
   if (!s) return NULL;
-  theap_count_pages(th, 0, (int64_t)npages);
   atomic_ptr_store_release(&s->local.owner, &th->central);
-  pagemap_set(&tcache_globals.map, s->base, s->npages, s);
   *zero = !s->needzero;
   return s;
 }
 WEAK void theap_free_large(struct theap *th, struct mspan *s) {
-  theap_count_pages(th, 0, -(int64_t)s->npages);
-  pagemap_set(&tcache_globals.map, s->base, s->npages, NULL);
-  mheap_free(th->heap, s);
-  if (th->freed) th->freed(th);
+  theap_give_span(th, s);
 }
-WEAK void *theap_realloc_large(struct theap *th, struct mspan *s,
-                               size_t size) {
+WEAK void *theap_realloc_large(struct theap *th, struct mspan *s, size_t size) {
   if (size <= s->elemsize) return (void *)s->base;
   bool zero;
   struct mspan *q = theap_alloc_large(th, size, 16, &zero);
