@@ -127,7 +127,8 @@ int cmd_stat(int argc, char **argv) {
   if (argp_parse(&argp, argc, argv, 0, NULL, &args) != 0) return CMD_USAGE;
   enum findheap_status found = findheap(args.pid, &anchor);
   if (found != FINDHEAP_OK) return not_found(args.pid, found, &anchor);
-  switch (msnap_take(args.pid, &anchor, &snap)) {
+  const struct msnap_from from = {.anchor = &anchor, .pid = args.pid};
+  switch (msnap_take(&from, &snap)) {
   case MSNAP_OK:
     return print(&args, &snap);
   case MSNAP_NOT_STARTED:

@@ -28,18 +28,13 @@
 
 #define API __attribute__((visibility("default")))
 
-/* glibc's limits of M_MXFAST and M_MMAP_THRESHOLD. */
+/* glibc's limit of M_MXFAST. */
 #define MXFAST_MAX 160
-#define MMAP_THRESHOLD_MAX (32 << 20)
 
 /* All zero when nothing was allocated yet, or memory for it is lacking. */
 static struct msnap snapshot(void) {
-  const struct msnap_anchor here = {.magic = MSNAP_MAGIC,
-                                    .mface = &mface,
-                                    .globals = &tcache_globals,
-                                    .none = tcache_none};
   struct msnap s;
-  if (msnap_take(0, &here, &s) != MSNAP_OK) return (struct msnap){0};
+  msnap_take_own(&s);
   return s;
 }
 
@@ -83,14 +78,7 @@ API struct mallinfo mallinfo(void) {
 }
 
 API int mallopt(int param, int value) {
-  switch (param) {
-  case M_MXFAST:
-    return value >= 0 && value <= MXFAST_MAX;
-  case M_MMAP_THRESHOLD:
-    return value >= 0 && value <= MMAP_THRESHOLD_MAX;
-  default:
-    return 1;
-  }
+  return param != M_MXFAST || (value >= 0 && value <= MXFAST_MAX);
 }
 
 /* Free pages that have memory. */

@@ -23,8 +23,10 @@
 
 struct msnap_work {
   int pid;
-  bool denied; /* the kernel refuses to copy */
+  bool own;    /* pid is this process */
+  bool direct; /* no system calls: asked for, or the kernel refuses */
   const struct msnap_anchor *anchor;
+  uintptr_t self; /* tcache of the calling thread, or 0 */
   struct msnap *out;
   uintptr_t heap; /* address of struct heap, in the process */
   uintptr_t theap;
@@ -63,11 +65,15 @@ MGC_NO_SANITIZE static void copy_words(uint8_t *to, const uint8_t *from,
   for (; n > 0; n--) *to++ = *from++;
 }
 
+static bool kernel_refuses(void) {
+  return errno == ENOSYS || errno == EPERM || errno == EACCES;
+}
+
 /* Part of a structure. */
 static bool get(struct msnap_work *w, uintptr_t addr, void *buf, size_t n) {
-  if (!w->denied && msnap_read(w->pid, addr, buf, n)) return true;
-  if (w->pid != getpid()) return false;
-  w->denied = true;
+  if (!w->direct && msnap_read(w->pid, addr, buf, n)) return true;
+  if (!w->direct && !(w->own && kernel_refuses())) return false;
+  w->direct = true;
   copy_words(buf, (const uint8_t *)addr, n);
   return true;
 }
@@ -111,7 +117,7 @@ static void add_span(struct msnap_work *w, const struct mspan *s) {
  * the kernel's, and is skipped. */
 static void read_spans(struct msnap_work *w, size_t n) {
   size_t i = 0;
-  while (!w->denied && i < n) {
+  while (!w->direct && i < n) {
     unsigned k = 0;
     for (; k < BATCH && i + k < n; k++)
       w->remote[k] = (struct iovec){(void *)w->spans[i + k], sizeof w->span};
@@ -154,15 +160,23 @@ static bool read_arenas(struct msnap_work *w) {
 
 /* --- thread caches --- */
 
+/* Copies what was carved of span s. cache: whose current span it is. */
+static bool read_slots(struct msnap_work *w, const struct mspan *s, size_t n,
+                       uintptr_t cache) {
+  if (!w->direct) return msnap_read(w->pid, s->base, w->slots, n);
+  if (cache != w->self) return false;
+  copy_words((uint8_t *)w->slots, (const uint8_t *)s->base, n);
+  return true;
+}
+
 /* Length of the list that begins at p in span s, I2. */
 static uint64_t list_length(struct msnap_work *w, const struct mspan *s,
-                            uintptr_t p) {
+                            uintptr_t p, uintptr_t cache) {
   uintptr_t none = (uintptr_t)w->anchor->none;
-  size_t size = (size_t)s->npages * MGC_PAGE_SIZE;
+  size_t size = s->freeindex * s->elemsize;
   uint64_t n = 0;
-  if (p == none) return 0;
   if (size > sizeof w->slots) size = sizeof w->slots;
-  if (w->denied || size < 16 || !msnap_read(w->pid, s->base, w->slots, size)) {
+  if (size < 16 || !read_slots(w, s, size, cache)) {
     w->out->exact = false;
     return 0;
   }
@@ -178,7 +192,7 @@ static uint64_t list_length(struct msnap_work *w, const struct mspan *s,
 }
 
 /* Slots that w->cache has at hand are free. */
-static void subtract_lists(struct msnap_work *w) {
+static void subtract_lists(struct msnap_work *w, uintptr_t cache) {
   for (unsigned sc = 1; sc < w->out->nclasses; sc++) {
     uintptr_t s = (uintptr_t)w->cache.bin[sc].span;
     uintptr_t head = w->cache.head[sc];
@@ -186,7 +200,7 @@ static void subtract_lists(struct msnap_work *w) {
     if (!s || head == (uintptr_t)w->anchor->none ||
         !get(w, s, &w->span, sizeof w->span))
       continue;
-    uint64_t n = list_length(w, &w->span, head);
+    uint64_t n = list_length(w, &w->span, head, cache);
     n = n < c->objects ? n : c->objects;
     c->objects -= n;
     c->live -= n * c->slot;
@@ -209,7 +223,7 @@ static bool read_caches(struct msnap_work *w) {
     }
     w->out->caches++;
     w->out->cached += w->cache.empty_bytes;
-    subtract_lists(w);
+    subtract_lists(w, cache);
     link = w->cache.link;
   }
   return true;
@@ -312,7 +326,7 @@ static enum msnap_status take(struct msnap_work *w) {
   uintptr_t m;
   uint32_t modes;
   if (!get(w, (uintptr_t)w->anchor->mface, &m, sizeof m))
-    return errno == EPERM || errno == EACCES ? MSNAP_DENIED : MSNAP_GONE;
+    return kernel_refuses() ? MSNAP_DENIED : MSNAP_GONE;
   if (m == 0) return MSNAP_NOT_STARTED;
   w->heap = m + offsetof(struct mface, heap);
   w->theap = m + offsetof(struct mface, theap);
@@ -326,20 +340,21 @@ static enum msnap_status take(struct msnap_work *w) {
   out->version[sizeof out->version - 1] = 0;
   add_up(out);
   read_status(w);
-  if (w->denied) out->exact = false;
   return MSNAP_OK;
 }
 
-enum msnap_status msnap_take(int pid, const struct msnap_anchor *anchor,
-                             struct msnap *out) {
+enum msnap_status msnap_take(const struct msnap_from *from, struct msnap *out) {
   int saved = errno;
   struct msnap_work *w = mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   memset(out, 0, sizeof *out);
   enum msnap_status status = MSNAP_NO_MEMORY;
   if (w != MAP_FAILED) {
-    w->pid = out->pid = pid ? pid : getpid();
-    w->anchor = anchor;
+    w->own = from->pid == 0 || from->pid == getpid();
+    w->pid = out->pid = w->own ? getpid() : from->pid;
+    w->direct = from->direct;
+    w->anchor = from->anchor;
+    w->self = (uintptr_t)from->self;
     w->out = out;
     out->exact = true;
     status = take(w);

@@ -7,23 +7,25 @@
  *   report.c       when: at exit, on SIGUSR2
  *   tools/mallocgc/cmd_stat.c   of another process
  *
- * Reading. All of the heap's structures are read with process_vm_readv(2), our
- * own too, and no lock is taken. So
+ * Reading. The heap's structures are read with process_vm_readv(2), our own too,
+ * and no lock is taken. So
  *
  *   - a signal handler may take a snapshot, whatever the interrupted thread holds
  *   - a page that goes away while it is read is an error and not a fault
  *   - another process is read by the same code, and need not help nor notice
  *
- * Where the kernel refuses (a seccomp filter, CONFIG_CROSS_MEMORY_ATTACH=n), our
- * own structures, which are never unmapped, are read directly, and the lists in
- * slots (I2) are left out.
+ * Directly, without system calls but one mapping, our own structures can be read
+ * too, since they are never unmapped; slots only of the calling thread's cache.
+ * mallinfo does so, which programs call in sandboxes that kill for an unusual
+ * system call; and so does every snapshot for which the kernel refuses to copy.
  *
  * The figures are exact while no thread is in the allocator. Otherwise they are
  * of a moving picture: each span as it was when it was read.
  *
  *   I1  live slots of a span = slots handed out or on a list (freeindex), less
  *       those on its own list, less those on its remote list; the lengths of
- *       both are in `left`, `where` and `remote`
+ *       both are in `left`, `where` and `remote`. Hardened and sampled spans have
+ *       the number of live slots in `left`
  *   I2  of the slots so counted, those on the list in a thread's cache are free;
  *       that list is followed
  *
@@ -80,6 +82,8 @@ struct msnap_anchor { /* (c), in the library's relocated read-only data */
   uint32_t layout[MSNAP_FACTS]; /* MSNAP_LAYOUT, and 0 */
 };
 
+extern const struct msnap_anchor msnap_anchor; /* the library's: report.c */
+
 /* Whether the structures are those of this build. */
 bool msnap_layout_agrees(const struct msnap_anchor *a);
 
@@ -128,15 +132,25 @@ enum msnap_status {
   MSNAP_GONE,        /* it ended, or what was read makes no sense */
 };
 
+struct msnap_from {
+  const struct msnap_anchor *anchor;
+  int pid;     /* 0: the calling process */
+  bool direct; /* only of the calling process */
+  /* The calling thread's cache, in its own process; or NULL. */
+  const struct tcache *self;
+};
+
 /**
- * Takes a snapshot of process pid's heap (0: the calling process).
+ * Takes a snapshot of a heap.
  *
  * Units:   bytes, unless a field says otherwise.
  * Errors:  see enum msnap_status; *out is then unfinished.
  * Threads: any; async-signal-safe; takes no lock; errno is preserved.
  */
-MGC_MUST_CHECK enum msnap_status
-msnap_take(int pid, const struct msnap_anchor *anchor, struct msnap *out);
+MGC_MUST_CHECK enum msnap_status msnap_take(const struct msnap_from *from,
+                                            struct msnap *out);
+/* report.c: of this process, directly. All zero when there is none. */
+void msnap_take_own(struct msnap *out);
 
 /* Reads n bytes at addr of process pid. False: not all of them could be read;
  * errno tells why. Async-signal-safe. */

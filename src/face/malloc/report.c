@@ -74,6 +74,12 @@ __asm__(".pushsection .note.mallocgc,\"a\",%note\n"
         ".quad msnap_anchor - .\n"
         ".popsection");
 
+void msnap_take_own(struct msnap *out) {
+  const struct msnap_from own = {
+      .anchor = &msnap_anchor, .direct = true, .self = tcache_self};
+  if (msnap_take(&own, out) != MSNAP_OK) *out = (struct msnap){0};
+}
+
 /* --- where it goes --- */
 
 struct report_state {
@@ -183,7 +189,8 @@ static void report(const char *when) {
   struct report_room *r = mmap(NULL, sizeof *r, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (r == MAP_FAILED) return;
-  if (msnap_take(0, &msnap_anchor, &r->snap) == MSNAP_OK) {
+  const struct msnap_from own = {.anchor = &msnap_anchor, .self = tcache_self};
+  if (msnap_take(&own, &r->snap) == MSNAP_OK) {
     size_t n = state.json
                    ? msnap_print_json(&r->snap, when, r->text, sizeof r->text)
                    : msnap_print_text(&r->snap, &state.style, when, r->text,
