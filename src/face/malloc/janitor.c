@@ -93,8 +93,6 @@ static void tidy(struct theap *th, int64_t now_ns) {
   J.tidied_ns = now_ns;
   mutex_lock(&J.work);
   theap_trim_orphans(th);
-  /* Chunks that were dense a while ago, and are not now, may go. */
-  scavenger_next_gen(th->heap);
   mutex_unlock(&J.work);
 }
 
@@ -130,6 +128,8 @@ static void janitor_main(void *arg) {
     tidy(th, now_ns);
     struct giveback_figures f = read_figures(th);
     struct giveback_step step = giveback_next(&J.pace, now_ns, &f);
+    /* Chunks that were dense at the last step, and are not now, may go. */
+    scavenger_next_gen(th->heap);
     uint64_t got = step.bytes ? give_back(th->heap, &step) : 0;
     int64_t sleep_ns = giveback_done(&J.pace, &step, got, free_bytes(th->heap));
     if (sleep_ns < 0)
