@@ -9,12 +9,12 @@ TESTS ?=
 BUILD = build/release
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench configure build install lint format clean
+.PHONY: help run test bench bench-malloc configure build install lint format clean
 
 help: ## this list
 	@echo 'mallocgc: a typed, garbage-collected heap for C'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
 	  awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 # Always, and in less than a second: a package that make test or make bench
@@ -39,6 +39,11 @@ bench: ## benchmarks beside libgc, malloc and (when installed) Go
 	@tools/install-deps.sh bench
 	@$(MAKE) --no-print-directory configure
 	@cmake --build $(BUILD) -j $(JOBS) --target bench
+
+bench-malloc: ## programs under our malloc, glibc's and every other that is installed
+	@tools/install-deps.sh bench
+	@$(MAKE) --no-print-directory configure
+	@cmake --build $(BUILD) -j $(JOBS) --target bench-malloc
 
 install: ## install under PREFIX (default /usr/local)
 	@tools/install-deps.sh run

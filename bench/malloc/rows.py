@@ -15,6 +15,15 @@ class Skip(Exception):
     """Something is not installed; the text says what."""
 
 
+def c_library():
+    with open("/proc/self/maps", encoding="utf-8") as f:
+        for line in f:
+            if os.path.basename(line.split()[-1]).startswith(("libc.so.",
+                                                              "libc-")):
+                return line.split()[-1]
+    return None
+
+
 class Running:
     """A program that spawn has started; its cost when it has ended."""
 
@@ -80,6 +89,7 @@ class Row:
     """name, group (small or real), arguments and those of --quick."""
     env = {}
     tree = False
+    own_malloc = False  # links an allocator, which is not to be measured
 
     def __init__(self, name, group, full, quick):
         self.name = name
@@ -100,6 +110,10 @@ class Row:
     def after(self, bench):
         """Output beside what the program prints."""
         return b""
+
+    def preload(self, path):
+        """The C library itself goes before an allocator that is linked in."""
+        return path or (c_library() if self.own_malloc else None)
 
     def run(self, bench, argv, preload):
         self.before(bench)

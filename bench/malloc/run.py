@@ -131,7 +131,8 @@ def measure_row(bench, row, number):
             bench.note(f"[{number}] {row.name}: {name}, run {i + 1} of "
                        f"{bench.args.runs}")
             try:
-                result = row.run(bench, argv, bench.allocators[name])
+                result = row.run(bench, argv,
+                                 row.preload(bench.allocators[name]))
                 check_output(row, runs, name, result.pop("output"))
                 runs[name].append(result)
             except Failed as failure:
