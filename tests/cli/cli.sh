@@ -34,6 +34,13 @@ help)
   silent err
   out_has '^Usage: mallocgc '
   out_has '^  types PROGRAM'
+  out_has '^  run PROGRAM'
+  out_has '^  stat PID'
+  run 0 run --help
+  out_has '^Usage: mallocgc run '
+  out_has '127'
+  run 0 stat --help
+  out_has '^Usage: mallocgc stat '
   run 0 types --help
   out_has '^Usage: mallocgc types '
   out_has 'Exit status'

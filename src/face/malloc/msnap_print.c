@@ -10,7 +10,7 @@
 #include "base/print.h"
 
 #define MAX_ROWS 24 /* of the table; smaller classes are gathered in one */
-#define ROW_TEXT 60 /* columns of a row before its bar */
+#define ROW_TEXT 62 /* columns of a row before its bar */
 #define MIN_BAR 8u
 
 struct sink {
@@ -103,7 +103,7 @@ static void print_summary(struct sink *o, const struct msnap *s) {
   line(o, "free", bytes(s->free).text);
   emit(o, "  kept for what comes next\n");
   line(o, "returned", bytes(s->returned).text);
-  emit(o, "  not in memory: given back (%s so far), or not used yet\n",
+  emit(o, "  given back to the system (%s so far), or not used yet\n",
        bytes(s->returned_total).text);
   line(o, "peak", bytes(s->peak).text);
   emit(o, "  in use at most\n");
@@ -115,7 +115,7 @@ static void print_summary(struct sink *o, const struct msnap *s) {
   line(o, "metadata", bytes(s->metadata).text);
   emit(o, "\n");
   line(o, "threads", count(s->threads).text);
-  emit(o, "  %s with a cache, %s of empty spans in them\n",
+  emit(o, "  of the process; %s with a cache, %s of empty spans in them\n",
        count(s->caches).text, bytes(s->cached).text);
   if (s->orphaned) {
     line(o, "orphaned", bytes(s->orphaned).text);
