@@ -153,6 +153,6 @@ set_target_properties(mallocgc_malloc PROPERTIES
 target_link_libraries(mallocgc_malloc PRIVATE mgc_library_flags mgc_internal
   Threads::Threads)
 target_link_options(mallocgc_malloc PRIVATE
-  LINKER:--version-script=${mgc_malloc_map} LINKER:-z,relro,-z,now
+  LINKER:--version-script=${mgc_malloc_map} LINKER:-z,relro,-z,now,-z,nodelete
   LINKER:--gc-sections LINKER:--exclude-libs,ALL -static-libgcc)
 add_dependencies(mallocgc_malloc mgc_generated)
