@@ -37,6 +37,11 @@ static void figures(void) {
   free(peak);
 }
 
+/* Something of every size class. */
+static void classes(void) {
+  for (size_t n = 16; n <= 32768; n += n < 1024 ? 16 : 128) must(n);
+}
+
 /* Says that it is ready and waits for the end of its input. */
 static void rest(void) {
   char c;
@@ -61,10 +66,13 @@ static void threads(void) {
 }
 
 static atomic_bool stop;
+static atomic_int running;
 
 static void *churn(void *arg) {
   void *p[64] = {0};
   unsigned x = (unsigned)(size_t)arg + 1;
+  p[0] = must(16);
+  atomic_fetch_add(&running, 1);
   while (!atomic_load(&stop)) {
     x = x * 1664525u + 1013904223u;
     unsigned i = x >> 26;
@@ -75,17 +83,18 @@ static void *churn(void *arg) {
   return NULL;
 }
 
-/* Allocates in every thread, the first too, until its input ends. */
+/* Allocates in three threads until its input ends. Signals go to them. */
 static void storm(void) {
-  pthread_t t[2], main_churn;
-  pthread_create(&t[0], NULL, churn, (void *)1);
-  pthread_create(&t[1], NULL, churn, (void *)2);
-  pthread_create(&main_churn, NULL, churn, (void *)3);
+  pthread_t t[3];
+  sigset_t usr2;
+  for (size_t i = 0; i < 3; i++) pthread_create(&t[i], NULL, churn, (void *)i);
+  while (atomic_load(&running) < 3) usleep(1000);
+  sigemptyset(&usr2);
+  sigaddset(&usr2, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &usr2, NULL);
   rest();
   atomic_store(&stop, 1);
-  pthread_join(t[0], NULL);
-  pthread_join(t[1], NULL);
-  pthread_join(main_churn, NULL);
+  for (size_t i = 0; i < 3; i++) pthread_join(t[i], NULL);
 }
 
 static void mine(int signo) {
@@ -104,6 +113,7 @@ int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   figures();
   if (strcmp(what, "wait") == 0) rest();
+  if (strcmp(what, "classes") == 0) classes();
   if (strcmp(what, "closed") == 0) close(2);
   if (strcmp(what, "reused") == 0) reuse_stderr(argv[2]);
   if (strcmp(what, "threads") == 0) {

@@ -114,6 +114,11 @@ def test_text():
     expect(r.stderr.isascii() and "\033" not in r.stderr, "plain", r.stderr)
     r = call("run", "--report", PROGRAM, env={"LC_ALL": "C.UTF-8"})
     expect("█" in r.stderr, "bars in UTF-8", r.stderr)
+    r = call("run", "--report", PROGRAM, "classes")
+    lines = r.stderr.splitlines()
+    expect(max(map(len, lines)) <= 100 and len(lines) < 45 and
+           lines[-1].startswith("  others "), "small classes are gathered",
+           r.stderr)
     r = call("run", PROGRAM)
     expect(r.returncode == 7 and r.stderr == "", "nothing unless asked", r)
 

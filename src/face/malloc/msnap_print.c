@@ -196,6 +196,7 @@ static void print_table(struct sink *o, const struct msnap_style *style,
     if (s->cls[i].span_bytes > max) max = s->cls[i].span_bytes;
     if (weight(&s->cls[i]) < limit) gather(&rest, &s->cls[i]);
   }
+  if (rest.span_bytes > max) max = rest.span_bytes;
   emit(o, "%8s %11s %10s %10s %7s %9s\n", "slot", "objects", "live", "spans",
        "frag", "at peak");
   for (unsigned k = 1; k <= s->nclasses; k++) {

@@ -6,7 +6,19 @@ _mallocgc() {
     case $word in -*) ;; *) command=$word; break ;; esac
   done
   case $command in
-    '') COMPREPLY=($(compgen -W 'demo types --help --version' -- "$cur")) ;;
+    '') COMPREPLY=($(compgen -W 'demo run stat types --help --version' -- "$cur")) ;;
+    run)
+      case $cur in
+        -*) COMPREPLY=($(compgen -W '--report --report=json --report-file= --leaks
+                --profile= --profile-rate= --limit= --harden --help' -- "$cur")) ;;
+        */*) COMPREPLY=($(compgen -f -- "$cur")) ;;
+        *) COMPREPLY=($(compgen -c -- "$cur")) ;;
+      esac ;;
+    stat)
+      case $cur in
+        -*) COMPREPLY=($(compgen -W '--json --help' -- "$cur")) ;;
+        *) COMPREPLY=($(compgen -W "$(cd /proc && echo [0-9]*)" -- "$cur")) ;;
+      esac ;;
     types)
       case $cur in
         -*) COMPREPLY=($(compgen -W '--json --all --type --help' -- "$cur")) ;;
