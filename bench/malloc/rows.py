@@ -153,7 +153,7 @@ SMALL = [
     # threads, iterations, bursts
     Small("mstress", (8, 80, 300), (8, 12, 300)),
     # replacements, blocks
-    Small("large", (3000, 20), (400, 20)),
+    Small("large", (800, 20), (120, 20)),
     # threads, at once
     Small("thread_churn", (20000, 2), (3000, 2)),
     # threads, blocks each, rounds, generations

@@ -259,8 +259,8 @@ def behind(bench):
         if ours["wall"] > TIME_BAR * fastest:
             who = min((p for p in bench.peers() if p in cells),
                       key=lambda p: cells[p]["wall"])
-            lines.append(f"- {name}: time {ours['wall'] / fastest:.2f} of "
-                         f"{who}'s")
+            lines.append(f"- {name}: time {ours['wall'] / fastest:.2f} (CPU "
+                         f"{ratio(ours['cpu'], cells[who]['cpu'])}) of {who}'s")
         if BASE in cells and ours["peak"] > PEAK_BAR * cells[BASE]["peak"]:
             lines.append(f"- {name}: peak {ours['peak'] / cells[BASE]['peak']:.2f}"
                          f" of {BASE}'s")
