@@ -186,27 +186,6 @@ bool harden_size(struct harden *hd, const struct mspan *s, uintptr_t p,
   return ok;
 }
 
-static bool find_unlocked(struct harden *hd, const struct mspan *s, unsigned sc,
-                          uintptr_t p, uintptr_t *obj, size_t *size) {
-  if (!still_ours(hd, s, sc)) return false;
-  if (sc) return harden_slot_find((void *)s->local.free, p, obj, size);
-  const struct harden_large *l = (void *)s->local.free;
-  if (!l->live || p < l->p || (p >= l->p + l->size && p != l->p)) return false;
-  *obj = l->p;
-  *size = l->size;
-  return true;
-}
-
-bool harden_find(struct harden *hd, const struct mspan *s, uintptr_t p,
-                 uintptr_t *obj, size_t *size) {
-  unsigned sc = spanclass_size(s->spanclass);
-  struct harden_group *g = group_of(hd, sc);
-  mutex_lock(&g->lock);
-  bool ok = find_unlocked(hd, s, sc, p, obj, size);
-  mutex_unlock(&g->lock);
-  return ok;
-}
-
 static bool flush_group(struct harden *hd, unsigned group,
                         struct harden_finding *f) {
   struct mutex *lock = &hd->group[group].lock;
@@ -291,15 +270,6 @@ size_t harden_usable(const struct mspan *s, uintptr_t p) {
     report(&f);
   }
   return size;
-}
-
-bool harden_object(const struct mspan *s, uintptr_t p, bool stopped,
-                   uintptr_t *obj, size_t *size) {
-  struct harden *hd = process_harden;
-  if (!hd) return false;
-  if (stopped)
-    return find_unlocked(hd, s, spanclass_size(s->spanclass), p, obj, size);
-  return harden_find(hd, s, p, obj, size);
 }
 
 /* The heap begins at one of some 800,000 addresses, far from where the kernel puts

@@ -54,9 +54,6 @@ struct harden_finding harden_give(struct harden *hd, struct mspan *s,
 /* The size of the object at p; false: it is none, see *f. */
 bool harden_size(struct harden *hd, const struct mspan *s, uintptr_t p,
                  size_t *size, struct harden_finding *f);
-/* The live object at or around p, and its size. Takes the lock. */
-bool harden_find(struct harden *hd, const struct mspan *s, uintptr_t p,
-                 uintptr_t *obj, size_t *size);
 /* Lets everything out of quarantine; false: see *f. */
 bool harden_flush(struct harden *hd, struct harden_finding *f);
 /* Around fork. */
@@ -69,9 +66,5 @@ void harden_verify(struct harden *hd);
 
 /* free with a size that must be the one that was asked for. */
 void harden_free_sized(struct mspan *s, uintptr_t p, size_t size);
-/* harden_find, for those who walk the heap. False also when there is no hardened
- * allocator. With threads stopped: it takes no lock then. */
-bool harden_object(const struct mspan *s, uintptr_t p, bool stopped,
-                   uintptr_t *obj, size_t *size);
 
 #endif

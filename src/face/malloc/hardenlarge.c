@@ -48,6 +48,7 @@ uintptr_t harden_large_take(struct harden_large_set *set,
   }
   l->size = size;
   l->live = true;
+  l->span->local.left = 1; /* for figures: msnap.h I1 */
   l->canary = harden_canary_key(random);
   harden_canary_write(under(l), l->p, l->canary);
   harden_canary_write(l->p + size, l->end, l->canary);
@@ -128,6 +129,7 @@ struct harden_finding harden_large_put(struct harden_large_set *set,
   bad = harden_canary_check(under(l), p, l->canary);
   if (unlikely(bad)) return finding(l, "heap underflow", p, bad, "allocated");
   l->live = false;
+  l->span->local.left = 0;
   set->nlive--;
   set->live_bytes -= size;
   size_t n = l->span->npages * MGC_PAGE_SIZE;
