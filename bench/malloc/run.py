@@ -91,6 +91,10 @@ class Bench(Report):
 
     def find_allocators(self):
         wanted = self.args.allocators
+        known = [name for name, _, _ in self.candidates()]
+        for name in wanted or []:
+            if name not in known:
+                self.say(f"skipped: {name}: not one of {', '.join(known)}")
         for name, path, why in self.candidates():
             if name == "glibc":
                 self.allocators[name] = None
