@@ -41,8 +41,10 @@
 /* A thread that does not answer for so long sleeps in the kernel where signals do
  * not reach it, or there are very many more threads than processors. */
 #define PATIENCE_NS 2000000000
-#define ROUNDS_MAX                                                             \
-  100 /* a program that makes threads faster than we find them */
+#define DEAF_TRIES 10
+#define DEAF_PAUSE_NS 500000
+/* For a program that makes threads faster than we find them. */
+#define ROUNDS_MAX 100
 
 static struct {
   struct atomic_u32 epoch;   /* (a) odd: stopping or stopped; futex */
@@ -100,25 +102,37 @@ static void on_signal(int signo, siginfo_t *info, void *context) {
 
 /* --- before the stop --- */
 
-/* A main thread that called pthread_exit stays in the list as a zombie. */
-static bool is_zombie(int tid) {
+/* The kernel's letter: R runs or could, S sleeps, Z has ended; 0: not known. */
+static char task_state(int tid) {
   char path[48], line[256];
   print_format(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  if (procfs_read(path, line, sizeof line) <= 0) return false;
+  if (procfs_read(path, line, sizeof line) <= 0) return 0;
   const char *name_end = strrchr(line, ')');
-  return name_end && (name_end[2] == 'Z' || name_end[2] == 'X');
+  return name_end ? name_end[2] : 0;
 }
 
 static bool is_deaf(int tid) {
   uint64_t mask;
   if (!procfs_blocked_signals(tid, &mask)) return false;
-  return ((mask >> (stop.signo - 1)) & 1) != 0 || is_zombie(tid);
+  if ((mask >> (stop.signo - 1)) & 1) return true;
+  /* A main thread that called pthread_exit stays in the list. */
+  char state = task_state(tid);
+  return state == 'Z' || state == 'X';
+}
+
+/* A thread in the handler must not look as if it blocked the signal. */
+static bool unblock_in_handler(void) {
+  struct sigaction sa;
+  if (sigaction(stop.signo, NULL, &sa) != 0) return false;
+  sigdelset(&sa.sa_mask, stop.signo);
+  sa.sa_flags |= SA_NODEFER;
+  return sigaction(stop.signo, &sa, NULL) == 0;
 }
 
 static bool claim_signal(void) {
   if (stop.signo > 0 && signal_is_ours(stop.signo, on_signal)) return true;
   stop.signo = signal_claim(SIGNAL_DEFAULT_STOP, on_signal);
-  return stop.signo > 0;
+  return stop.signo > 0 && unblock_in_handler();
 }
 
 /* Four places for each thread that there is: twice as many may come to be, and
@@ -174,21 +188,31 @@ static void let_go(struct leakstop_thread *th) {
   if (atomic_u32_cas_acq_rel(&th->state, &expect, LEAKSTOP_NONE)) acknowledge();
 }
 
+/* The queue of real-time signals may be full: it is sent again then (prod). */
+static void send(struct leakstop_thread *th, int tid) {
+  int err = thread_signal(tid, stop.signo);
+  th->sent = err == 0;
+  if (err == -ESRCH) let_go(th);
+}
+
+static void signal_thread(struct leakstop_thread *th, int tid) {
+  atomic_u32_fetch_add_relaxed(&stop.pending, 1);
+  atomic_u32_store_release(&th->state, LEAKSTOP_WAITING);
+  send(th, tid);
+}
+
 /* Asks tid to stop. True: it was not yet seen in this stop. */
 static bool ask(int tid, uint32_t epoch) {
   bool is_new;
   struct leakstop_thread *th = note(tid, &is_new);
   if (!th || th->epoch == epoch) return false;
   th->epoch = epoch;
-  if (th->deaf) return true;
-  atomic_u32_fetch_add_relaxed(&stop.pending, 1);
-  atomic_u32_store_release(&th->state, LEAKSTOP_WAITING);
-  if (thread_signal(tid, stop.signo) == -ESRCH) let_go(th);
+  if (!th->deaf) signal_thread(th, tid);
   return true;
 }
 
-/* Sends again, to those whose signal found no room in the queue; lets go those
- * that are gone and, when there is no patience left, all. */
+/* Lets go those that have ended or begun to block the signal and, when there is no
+ * patience left, all. */
 static void prod(bool give_up) {
   struct leakstop_table *t = the_table();
   for (size_t i = 0; i <= t->mask; i++) {
@@ -198,8 +222,8 @@ static void prod(bool give_up) {
     if (give_up || is_deaf(tid)) {
       th->deaf = true;
       let_go(th);
-    } else if (thread_signal(tid, stop.signo) == -ESRCH) {
-      let_go(th);
+    } else if (!th->sent || task_state(tid) == 0) {
+      send(th, tid);
     }
   }
 }
@@ -226,10 +250,31 @@ static bool walk(uint32_t epoch) {
   return found;
 }
 
+/* Threads block all signals for a moment now and then: in other handlers, in the C
+ * library. Such a one runs, where one that blocks them for good mostly sleeps.
+ * True: some may be worth another try. */
+static bool ask_deaf(uint32_t epoch) {
+  static struct atomic_u32 never; /* nobody wakes it */
+  struct leakstop_table *t = the_table();
+  bool again = false;
+  for (size_t i = 0; i <= t->mask; i++) {
+    struct leakstop_thread *th = &t->thread[i];
+    int tid = atomic_i32_load_relaxed(&th->tid);
+    if (!tid || th->epoch != epoch || !th->deaf || task_state(tid) != 'R')
+      continue;
+    th->deaf = is_deaf(tid);
+    if (!th->deaf) signal_thread(th, tid);
+    again = true;
+  }
+  if (again) futex_wait(&never, 0, DEAF_PAUSE_NS);
+  return again;
+}
+
 void leakstop_all(void) {
   uint32_t epoch = atomic_u32_load_relaxed(&stop.epoch) + 1;
   atomic_u32_store_release(&stop.epoch, epoch);
   for (int i = 0; i < ROUNDS_MAX && walk(epoch); i++) await_all();
+  for (int i = 0; i < DEAF_TRIES && ask_deaf(epoch); i++) await_all();
 }
 
 void leakstop_resume(void) {

@@ -18,6 +18,7 @@ struct leakstop_thread {
   struct atomic_u32 state; /* (a) enum leakstop_state */
   struct atomic_uptr sp;   /* (a) of one that is stopped: registers are above */
   uint32_t epoch;          /* stopper's: the stop that it was last seen in */
+  bool sent;               /* stopper's: a signal is under way */
   bool deaf;               /* stopper's: it blocks the signal */
 };
 
