@@ -392,12 +392,24 @@ void mheap_shrink_plain(struct heap *h, struct mspan *s, size_t npages,
   give_range_back(h, tail, less, released);
 }
 
+/* Whether all from end to the end of the heap is free, but less than npages, and
+ * the heap has grown so that it is enough. */
+static bool grow_after_locked(struct heap *h, uintptr_t end, size_t npages) {
+  if (end > h->cur_arena || end + npages * MGC_PAGE_SIZE <= h->cur_arena)
+    return false;
+  size_t have = (h->cur_arena - end) >> MGC_PAGE_SHIFT;
+  if (have > 0 && !pagealloc_is_free(&h->pages, end, have)) return false;
+  return mheap_grow_locked(h, npages - have);
+}
+
 /* Takes `more` free pages right after s. */
 static bool take_pages_after(struct heap *h, const struct mspan *s, size_t more,
                              bool *zero) {
   uintptr_t scav, base = s->base + s->npages * MGC_PAGE_SIZE;
   mutex_lock(&h->lock);
   bool ok = pagealloc_try_extend(&h->pages, s->base, s->npages, more, &scav);
+  if (!ok && grow_after_locked(h, base, more))
+    ok = pagealloc_try_extend(&h->pages, s->base, s->npages, more, &scav);
   mutex_unlock(&h->lock);
   if (!ok || ready_pages(h, base, more, scav, zero)) return ok;
   give_pages_back(h, base, more);

@@ -45,6 +45,7 @@ static MGC_COLD bool admit_limited(struct theap *th, uint64_t bytes,
                                    uint64_t limit) {
   if (likely(fits(th, bytes, limit))) return true;
   if (bytes > limit) return false;
+  spanstash_shrink(&th->stash, th->heap, 0);
   uint64_t excess = theap_footprint(th) + bytes - limit;
   scavenge_now(th->heap, excess + STEP_BYTES);
   return fits(th, bytes, limit);

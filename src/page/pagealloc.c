@@ -375,6 +375,12 @@ uintptr_t pagealloc_alloc_aligned(struct pagealloc *p, size_t npages,
   }
 }
 
+bool pagealloc_is_free(const struct pagealloc *p, uintptr_t base,
+                       size_t npages) {
+  assert_locked(p);
+  return first_taken(p, rel_of(p, base), npages) == REL_NONE;
+}
+
 bool pagealloc_try_extend(struct pagealloc *p, uintptr_t base, size_t npages,
                           size_t more, uintptr_t *scav_bytes) {
   assert_locked(p);

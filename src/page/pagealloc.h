@@ -134,6 +134,16 @@ bool pagealloc_try_extend(struct pagealloc *p, uintptr_t base, size_t npages,
                           size_t more, uintptr_t *scav_bytes);
 
 /**
+ * Whether npages pages at base are all free. The first one is managed.
+ *
+ * Units:   pages, at least 1.
+ * Errors:  none.
+ * Threads: lock held.
+ */
+bool pagealloc_is_free(const struct pagealloc *p, uintptr_t base,
+                       size_t npages);
+
+/**
  * Frees npages allocated pages at base. May be any part of what was allocated.
  *
  * Units:   pages, at least 1.

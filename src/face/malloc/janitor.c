@@ -38,7 +38,9 @@
 #define MANY_PAGES (((uint64_t)32 << 20) / MGC_PAGE_SIZE)
 /* Bytes given back under one hold of the lock for work: what a fork waits for. */
 #define PIECE_BYTES ((size_t)4 << 20)
-#define TIDY_NS 2000000000ll
+/* What ended threads left is looked through so often. */
+#define TIDY_NS 5000000000ll
+#define TIDY_RESTING_NS 500000000ll
 /* A system that gives no thread is asked a few times. */
 #define START_ATTEMPTS 3u
 
@@ -88,8 +90,9 @@ static struct giveback_figures read_figures(struct theap *th) {
 
 /* --- the thread --- */
 
-static void tidy(struct theap *th, int64_t now_ns) {
-  if (now_ns - J.tidied_ns < TIDY_NS) return;
+/* The stash is for a program at work; for one that rests it is emptied. */
+static void tidy(struct theap *th, int64_t now_ns, bool rests) {
+  if (now_ns - J.tidied_ns < (rests ? TIDY_RESTING_NS : TIDY_NS)) return;
   J.tidied_ns = now_ns;
   mutex_lock(&J.work);
   theap_trim_orphans(th);
@@ -125,9 +128,9 @@ static void janitor_main(void *arg) {
   struct theap *th = arg;
   for (;;) {
     int64_t now_ns = clock_nanotime();
-    tidy(th, now_ns);
     struct giveback_figures f = read_figures(th);
     struct giveback_step step = giveback_next(&J.pace, now_ns, &f);
+    tidy(th, now_ns, step.all);
     /* Chunks that were dense at the last step, and are not now, may go. */
     scavenger_next_gen(th->heap);
     uint64_t got = step.bytes ? give_back(th->heap, &step) : 0;
