@@ -112,10 +112,23 @@ static MGC_COLD MGC_NOINLINE void *malloc_failed(void) {
   return NULL;
 }
 
+/* A thread without a cache, and any in a mode, has offset 0 everywhere. */
+static uint16_t headoff_for(const struct tcache *t, size_t size) {
+  if (size <= TCACHE_DIRECT_MAX) return t->headoff[(size + 15) / 16];
+  if (size <= MAX_SMALL_SIZE) return t->headoff128[(size + 127) / 128];
+  return 0;
+}
+
 static MGC_NOINLINE void *malloc_slow(size_t size) {
-  void *p = alloc_medium(size);
-  if (likely(p != NULL)) return p;
-  p = alloc_slow(size, 16, false);
+  struct tcache *t = tcache_self;
+  uint16_t headoff = headoff_for(t, size);
+  if (likely(headoff != 0)) {
+    void *p = pop_at(t, headoff);
+    if (likely(p != NULL)) return p;
+    p = tcache_refill(t, headoff / sizeof t->head[0]).p;
+    if (likely(p != NULL)) return p;
+  }
+  void *p = alloc_slow(size, 16, false);
   return likely(p != NULL) ? p : malloc_failed();
 }
 
@@ -148,8 +161,7 @@ static MGC_NOINLINE void free_slow(void *ptr) {
       return;
     }
     s = span_of_heap(&m->heap.arenas, p);
-    struct tcache *owner =
-        s ? atomic_ptr_load_acquire(&s->local.owner) : NULL;
+    struct tcache *owner = s ? atomic_ptr_load_acquire(&s->local.owner) : NULL;
     if (owner && owner == profile_owner) {
       profile_free(tcache_find(th, p), p);
       return;
@@ -159,15 +171,28 @@ static MGC_NOINLINE void free_slow(void *ptr) {
   janitor_poll(th, true);
 }
 
+/* A slot, in use as far as can be told, of a span that another thread owns; or a
+ * mode, or central. */
+static MGC_NOINLINE void free_other(struct mspan *s, uintptr_t p) {
+  if (unlikely(mface->modes != 0 || s->local.binoff == 0)) {
+    free_slow((void *)p);
+    return;
+  }
+  tcache_free_remote(&mface->theap, s, p);
+}
+
 static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {
   uintptr_t p = (uintptr_t)ptr;
   struct mspan *s = pagemap_get(&tcache_globals.map, p);
   struct tcache *t = tcache_self;
-  if (unlikely(!s || atomic_ptr_load_relaxed(&s->local.owner) != t))
-    return false;
+  if (unlikely(!s)) return false;
   if (unlikely((p - s->local.base) * s->local.divisor >= s->local.divisor))
     return false;
   if (unlikely(tcache_looks_free(p))) return false;
+  if (unlikely(atomic_ptr_load_relaxed(&s->local.owner) != t)) {
+    free_other(s, p);
+    return true;
+  }
   tcache_link(p, s->local.free);
   s->local.free = p;
   if (unlikely(tcache_count_down(&s->local.left))) free_event(t, s);
@@ -195,7 +220,8 @@ static bool fits(size_t have, size_t size) {
 
 static void *move(void *ptr, size_t have, size_t size) {
   void *q = mface_alloc(size);
-  if (!q) return NULL;
+  /* Making a block smaller never fails: programs do not check. */
+  if (!q) return size <= have ? ptr : NULL;
   memcpy(q, ptr, have < size ? have : size);
   mface_free(ptr);
   return q;
