@@ -5,7 +5,8 @@
 
 include(CMakePackageConfigHelpers)
 
-install(TARGETS mallocgc_shared mallocgc_static EXPORT mallocgc-targets
+install(TARGETS mallocgc_shared mallocgc_static mallocgc_malloc
+  EXPORT mallocgc-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-MALLOCGC, PROGRAM = sys.argv[1:3]
+MALLOCGC, PROGRAM = map(os.path.abspath, sys.argv[1:3])
 STATIC = sys.argv[3] if len(sys.argv) > 3 else None
 failures = 0
 
