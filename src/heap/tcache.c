@@ -15,13 +15,13 @@
  * Places of a span:
  *
  *   CURRENT  -> FULL     nothing left in it: refill
- *   FULL     -> PARTIAL  1/16 of its slots are free again (free event, inbox)
+ *   FULL     -> PARTIAL  1/8 of its slots are free again (free event, inbox)
  *   PARTIAL  -> CURRENT  refill
  *   PARTIAL  -> freed    empty, and enough empty ones are kept already
  *
  * A full span is gone back to only when several of its slots are free. One freed
  * slot would bring it back for one allocation, and a program that replaces objects
- * at random would take this path at every call; what waits is at most 1/16 of the
+ * at random would take this path at every call; what waits is at most 1/8 of the
  * span.
  */
 #include "heap/tcache_internal.h"
@@ -44,8 +44,9 @@ _Thread_local struct tcache *tcache_self
 /* Bytes of a span that are made into list entries at a time: a page of the
  * processor's. Larger slots are handed out singly, untouched. */
 #define CARVE_BYTES 4096u
-/* A class's spans grow with what a thread has of it, up to this. */
-#define SPAN_MAX_BYTES 65536u
+/* A class's next span is at most this part of what the thread has of it. */
+#define SPAN_SHARE_SHIFT 3
+#define SPAN_MAX_BYTES 131072u
 /* Empty spans kept by a thread: a part of what it owns, within bounds. */
 #define KEEP_SHIFT 4
 #define KEEP_MIN 32768u
@@ -125,14 +126,18 @@ void tcache_unfile(struct tcache *t, struct mspan *s) {
 }
 
 void tcache_adopt(struct tcache *t, struct mspan *s) {
-  t->bin[spanclass_size(s->spanclass)].nspans++;
+  struct tcache_bin *b = &t->bin[spanclass_size(s->spanclass)];
+  b->nspans++;
+  b->bytes += span_bytes(s);
   t->owned_bytes += span_bytes(s);
   /* release: pairs with the acquire of whoever sends a notice */
   atomic_ptr_store_release(&s->local.owner, t);
 }
 
 void tcache_disown(struct tcache *t, struct mspan *s) {
-  t->bin[spanclass_size(s->spanclass)].nspans--;
+  struct tcache_bin *b = &t->bin[spanclass_size(s->spanclass)];
+  b->nspans--;
+  b->bytes -= span_bytes(s);
   t->owned_bytes -= span_bytes(s);
 }
 

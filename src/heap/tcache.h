@@ -60,7 +60,8 @@ struct tcache_bin {
   struct mspan *span;  /* (o) the current one, or NULL */
   struct list partial; /* (o) spans with free slots, most recent first */
   struct list full;    /* (o) spans without, as far as is known */
-  uint32_t nspans;     /* (o) all of them */
+  size_t bytes;        /* (o) of all of them */
+  uint32_t nspans;     /* (o) */
   uint32_t nempty;     /* (o) of partial: kept though empty */
 };
 

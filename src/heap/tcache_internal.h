@@ -7,7 +7,7 @@
 
 /* Own frees after which a full span is gone back to. */
 static inline unsigned tspan_full_frees(const struct mspan *s) {
-  return s->nelems < 32 ? 1 : s->nelems / 16;
+  return s->nelems < 16 ? 1 : s->nelems / 8;
 }
 
 /* --- tcache.c: the owner --- */
