@@ -8,6 +8,8 @@
 #include "support/test_heap.h"
 
 #include <criterion/criterion.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static inline void ht_fill(void *arg, void *buf, size_t n) {
   for (size_t i = 0; i < n; i++) ((uint8_t *)buf)[i] = (uint8_t)rng_u64(arg);
@@ -26,6 +28,17 @@ static inline struct harden *ht_new(struct rng *r) {
       .classes = &sizeclasses_malloc, .opt = {.window_log2 = 34}});
   cr_assert_not_null(h);
   return ht_new_on(h, r);
+}
+
+/* Whether a byte can be read, asked of the kernel: sanitizers keep SIGSEGV for
+ * themselves. */
+static inline bool ht_accessible(const void *p) {
+  int fd[2];
+  cr_assert_eq(pipe(fd), 0);
+  bool ok = syscall(SYS_write, fd[1], p, (size_t)1) == 1;
+  close(fd[0]);
+  close(fd[1]);
+  return ok;
 }
 
 /* What must succeed. */
