@@ -32,8 +32,10 @@
 #include "page/page.h"
 #include <string.h>
 
-/* Below, copying is no slower: see docs/memory.md. */
-#define MOVE_MIN_BYTES ((size_t)256 << 10)
+/* A block that comes and goes is better off with memory that stays: measured with
+ * four blocks that grow to 4 MiB by turns, again and again, copying took a fifth of
+ * the time; from 16 MiB on moving won. */
+#define MOVE_MIN_BYTES ((size_t)4 << 20)
 #define MOVED_MAX 1000u
 /* Blocks of less grow elsewhere without room behind. */
 #define ROOM_MIN_PAGES 8u

@@ -275,9 +275,9 @@ Test(tlarge, random_resizing_keeps_contents) {
   struct theap *th = counting_theap();
   struct rng rng = rng_seed();
   struct mspan *s[16] = {0};
-  for (unsigned step = 0; step < 1500; step++) {
+  for (unsigned step = 0; step < 500; step++) {
     unsigned i = (unsigned)rng_below(&rng, 16);
-    size_t size = 40 * KIB + rng_below(&rng, 2 * MIB);
+    size_t size = 40 * KIB + rng_below(&rng, 8 * MIB);
     uint64_t tag = (uint64_t)i << 32;
     if (!s[i]) {
       fill(s[i] = take(th, size), 0, tag);
