@@ -18,17 +18,17 @@
  * refers to is looked at LEAK_AHEAD words later, when its span and its first line
  * have come into the cache.
  *
- * Blocks that were not reached are then visited by address. Each that is not
- * claimed becomes a representative and claims all that it leads to; when that
- * comes upon an earlier representative, the earlier one is one no longer, and what
- * it has claimed goes to the later. In the end there is one for each block that no
- * other unreachable block leads to, and one for each ring that nothing else leads
- * to (a ring's first visited block claims all of the ring, and nothing outside
- * of it can come upon it).
+ * Blocks that were not reached are then visited by address. Each that is still
+ * unmarked becomes a representative, and all that it leads to is marked. None can
+ * be reached from an earlier one, since that would have marked it. So, from the
+ * last to the first, each that no later one leads to is one that no other leads
+ * to at all, or the one of a ring that nothing else leads to; it claims all that
+ * it leads to and that is not claimed. The others are represented no more.
  *
  *   I1  a marked bit belongs to a slot that is a block
- *   I2  reps are in the order of their addresses
- *   I3  blocks claimed by reps that still are some == blocks not reached
+ *   I2  an unclaimed bit belongs to a block that the roots do not lead to; there is
+ *       none at the end
+ *   I3  the sum of what representatives have claimed is what was not reached
  */
 #include "face/malloc/leakscan.h"
 
@@ -47,6 +47,7 @@
 struct leak_arena {
   const struct heap_arena *arena; /* NULL: none */
   uint64_t *mark;
+  uint64_t *unclaimed; /* behind it: unreachable, and in nobody's account */
 };
 
 struct leak_ahead {
@@ -58,9 +59,8 @@ struct leak_rep {
   uintptr_t slot;
   uintptr_t addr; /* of the block: the slot, except for special ones */
   size_t size;
-  uint64_t blocks, bytes; /* claimed, with itself */
+  uint64_t blocks, bytes; /* claimed, with itself; 0: a later one leads to it */
   bool ring;              /* it can be reached from itself */
-  bool gone;              /* a later one leads to it */
 };
 
 /* --- arrays --- */
@@ -136,8 +136,9 @@ bool leakscan_begin(struct leakscan *ls, const struct heap *h, struct vm *vm) {
     const struct heap_arena *a = h->all_arenas[i];
     struct leak_arena *la =
         &ls->arena[(a->base >> HEAP_ARENA_SHIFT) - ls->first];
-    la->mark = vm_alloc(vm, MARK_BYTES, "mallocgc: leaks", NULL);
+    la->mark = vm_alloc(vm, 2 * MARK_BYTES, "mallocgc: leaks", NULL);
     if (!la->mark) return false;
+    la->unclaimed = la->mark + MARK_BYTES / sizeof *la->mark;
     la->arena = a;
   }
   return true;
@@ -149,7 +150,7 @@ void leakscan_end(struct leakscan *ls) {
   if (!ls->ahead) return;
   for (uintptr_t i = 0; i < ls->count; i++)
     if (ls->arena[i].mark)
-      ls->vm->ops->free(ls->vm, ls->arena[i].mark, MARK_BYTES);
+      ls->vm->ops->free(ls->vm, ls->arena[i].mark, 2 * MARK_BYTES);
   ls->vm->ops->free(ls->vm, ls->ahead, table_bytes(ls));
   ls->ahead = NULL;
 }
@@ -191,17 +192,21 @@ static bool is_block(const struct leakscan *ls, const struct mspan *s,
   return i < s->freeindex && !carries_pair(p);
 }
 
-static uint64_t *mark_word(const struct leakscan *ls, uintptr_t p,
-                           uint64_t *bit) {
-  const struct leak_arena *a = &ls->arena[(p >> HEAP_ARENA_SHIFT) - ls->first];
+static const struct leak_arena *arena_at(const struct leakscan *ls,
+                                         uintptr_t p) {
+  return &ls->arena[(p >> HEAP_ARENA_SHIFT) - ls->first];
+}
+
+/* The word of an arena's bits, and the bit, for the slot at p. */
+static uint64_t *bit_word(uint64_t *bits, uintptr_t p, uint64_t *bit) {
   uintptr_t g = (p & (HEAP_ARENA_BYTES - 1)) >> GRAIN_SHIFT;
   *bit = 1ull << (g % 64);
-  return &a->mark[g / 64];
+  return &bits[g / 64];
 }
 
 static bool is_marked(const struct leakscan *ls, uintptr_t p) {
   uint64_t bit;
-  return *mark_word(ls, p, &bit) & bit;
+  return *bit_word(arena_at(ls, p)->mark, p, &bit) & bit;
 }
 
 /* --- marking --- */
@@ -215,9 +220,20 @@ static void push(struct leakscan *ls, struct leak_range bytes) {
     ls->lost = true;
 }
 
+/* While there are no representatives, what is marked is reachable. */
 static void set_mark(struct leakscan *ls, uintptr_t slot) {
-  uint64_t bit, *w = mark_word(ls, slot, &bit);
+  const struct leak_arena *a = arena_at(ls, slot);
+  uint64_t bit, *w = bit_word(a->mark, slot, &bit);
   *w |= bit;
+  if (ls->reps.n > 0) *bit_word(a->unclaimed, slot, &bit) |= bit;
+}
+
+/* False: it is not unclaimed. */
+static bool take_unclaimed(struct leakscan *ls, uintptr_t slot) {
+  uint64_t bit, *w = bit_word(arena_at(ls, slot)->unclaimed, slot, &bit);
+  if (!(*w & bit)) return false;
+  *w &= ~bit;
+  return true;
 }
 
 enum found { NO_BLOCK, MARKED, UNMARKED };
@@ -255,39 +271,24 @@ static void look_ahead(struct leakscan *ls, uintptr_t p) {
   if (due.s) reach(ls, due.s, due.p);
 }
 
-/* The reps are in the order of addresses (I2). */
-static struct leak_rep *find_rep(const struct leakscan *ls, uintptr_t slot) {
-  struct leak_rep *r = ls->reps.data;
-  size_t lo = 0, hi = ls->reps.n;
-  while (lo < hi) {
-    size_t mid = lo + (hi - lo) / 2;
-    if (r[mid].slot < slot)
-      lo = mid + 1;
-    else
-      hi = mid;
-  }
-  return lo < ls->reps.n && r[lo].slot == slot ? &r[lo] : NULL;
+static void claim_block(struct leakscan *ls, const struct mspan *s,
+                        uintptr_t slot) {
+  struct leak_range bytes;
+  ls->rep->blocks++;
+  ls->rep->bytes += s->elemsize;
+  unsigned i = is_large(s) ? 0 : mspan_index(s, slot);
+  if (is_block(ls, s, i, slot, &bytes)) push(ls, bytes);
 }
 
 /* The word at `at`, in what ls->rep has claimed, is p. */
 static void claim(struct leakscan *ls, uintptr_t at, uintptr_t p) {
-  struct leak_rep *rep = ls->rep, *met;
   const struct mspan *s = span_at(ls, p);
   struct block b;
-  enum found found = s ? find_block(ls, s, p, &b) : NO_BLOCK;
-  if (found == NO_BLOCK) return;
-  if (found == UNMARKED) {
-    set_mark(ls, b.slot);
-    rep->blocks++;
-    rep->bytes += s->elemsize;
-    push(ls, b.bytes);
-  } else if (b.slot == rep->slot) {
-    if (at - b.slot >= rep->size) rep->ring = true;
-  } else if ((met = find_rep(ls, b.slot)) && !met->gone) {
-    met->gone = true;
-    rep->blocks += met->blocks;
-    rep->bytes += met->bytes;
-  }
+  if (!s || find_block(ls, s, p, &b) != MARKED) return;
+  if (take_unclaimed(ls, b.slot))
+    claim_block(ls, s, b.slot);
+  else if (b.slot == ls->rep->slot && at - b.slot >= s->elemsize)
+    ls->rep->ring = true;
 }
 
 static void scan_piece(struct leakscan *ls, uintptr_t lo, uintptr_t hi) {
@@ -356,13 +357,8 @@ static void visit_block(struct leakscan *ls, struct leak_result *out,
     ls->lost = true;
     return;
   }
-  *rep = (struct leak_rep){.slot = p,
-                           .addr = bytes.lo,
-                           .size = s->elemsize,
-                           .blocks = 1,
-                           .bytes = s->elemsize};
+  *rep = (struct leak_rep){.slot = p, .addr = bytes.lo, .size = s->elemsize};
   set_mark(ls, p);
-  ls->rep = rep;
   push(ls, bytes);
   drain(ls);
 }
@@ -376,6 +372,18 @@ static void visit_arena(struct leakscan *ls, struct leak_result *out,
     unsigned n = is_large(s) ? 1 : s->nelems;
     for (unsigned i = 0; i < n; i++) visit_block(ls, out, s, i);
   }
+}
+
+/* From the last to the first, as the head says. */
+static void claim_all(struct leakscan *ls) {
+  for (size_t i = ls->reps.n; i-- > 0;) {
+    struct leak_rep *rep = &((struct leak_rep *)ls->reps.data)[i];
+    if (!take_unclaimed(ls, rep->slot)) continue;
+    ls->rep = rep;
+    claim_block(ls, span_at(ls, rep->slot), rep->slot);
+    drain(ls);
+  }
+  ls->rep = NULL;
 }
 
 /* --- groups --- */
@@ -462,10 +470,10 @@ bool leakscan_finish(struct leakscan *ls, struct leak_result *out) {
   uint16_t index[2 * LEAK_GROUPS] = {0};
   for (uintptr_t i = 0; i < ls->count; i++)
     if (ls->arena[i].arena) visit_arena(ls, out, ls->arena[i].arena);
-  ls->rep = NULL;
+  claim_all(ls);
   const struct leak_rep *rep = ls->reps.data;
   for (size_t i = 0; i < ls->reps.n; i++) {
-    if (rep[i].gone) continue;
+    if (rep[i].blocks == 0) continue;
     out->direct_blocks++;
     out->leaked_blocks += rep[i].blocks;
     out->leaked_bytes += rep[i].bytes;

@@ -70,7 +70,7 @@ struct leakscan {
   struct leak_ahead *ahead; /* ring of LEAK_AHEAD */
   unsigned nahead;
   struct leak_vec reps; /* struct leak_rep, by address */
-  struct leak_rep *rep; /* whose flood is going on; NULL: the roots' */
+  struct leak_rep *rep; /* who claims; NULL: marking goes on */
   uint64_t root_bytes;
   bool lost; /* memory ran out: what is known is not complete */
   /* The caller's to set after leakscan_begin. */
