@@ -8,6 +8,8 @@
 /* Quiet for so long: even nearly full chunks give their free pages. */
 #define QUIET_ALL_NS (500 * MS)
 #define LEVEL_NS (10000 * MS)
+/* What is taken again over several steps is one mistake. */
+#define EPISODE_NS (1500 * MS)
 /* Pages taken again by less than this are no regret. */
 #define REGRET_MIN ((uint64_t)1 << 20)
 /* given falls by a 64th each tick: to a half in 5.5 s. */
@@ -41,6 +43,8 @@ static void weigh_regret(struct giveback *g, int64_t now_ns, uint64_t taken) {
   uint64_t again = min64(taken - g->taken, g->given);
   g->given -= again;
   if (again >= REGRET_MIN) {
+    bool other = g->level == 0 || now_ns - g->level_since >= EPISODE_NS;
+    if (!other) return;
     if (g->level < GIVEBACK_LEVELS) g->level++;
     g->level_since = now_ns;
   } else if (g->level > 0 && now_ns - g->level_since >= LEVEL_NS) {
