@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+/* A library whose only pointer to a block goes when it is unloaded. */
+#include <stdlib.h>
+#include <string.h>
+
+void lib_use(void);
+
+static char *mine;
+
+void lib_use(void) {
+  mine = malloc(500);
+  strcpy(mine, "unloaded library's");
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A program with three leaks: a ring, a block that only an ended thread's stack
+ * refers to, a block that only an unloaded library's data referred to. And with
+ * much that is none: reached from data, a thread-specific value, a thread-local
+ * variable, the environment, another block's middle.
+ *
+ * leaks_seeded LIBRARY [clean | threads]: without the leaks; with a thread that is
+ * blocked and one that has ended and has not been joined.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct node {
+  struct node *next;
+  char text[40];
+};
+
+static struct node *data_root;
+static char *interior;
+static _Thread_local char *local_root;
+static pthread_key_t key;
+static pthread_barrier_t barrier;
+
+static struct node *new_node(struct node *next, const char *text) {
+  struct node *n = malloc(sizeof *n);
+  n->next = next;
+  strcpy(n->text, text);
+  return n;
+}
+
+static void make_ring(void) {
+  struct node *a = new_node(NULL, "ring"), *b = new_node(a, "ring");
+  a->next = b;
+}
+
+static void *lose(void *arg) {
+  char *volatile p = malloc(100);
+  strcpy(p, "lost thread's");
+  return arg;
+}
+
+/* A long list that only this stack and these registers refer to. */
+static void *hold(void *arg) {
+  struct node *list = NULL;
+  char *mine = malloc(700);
+  local_root = malloc(701);
+  pthread_setspecific(key, malloc(702));
+  for (int i = 0; i < 100000; i++) list = new_node(list, "held");
+  pthread_barrier_wait(&barrier);
+  for (;;) pause();
+  mine[0] = list->text[0];
+  return arg;
+}
+
+static void *finish(void *arg) {
+  (void)arg;
+  return malloc(703);
+}
+
+static void keep(void) {
+  for (int i = 0; i < 1000; i++) data_root = new_node(data_root, "kept");
+  interior = (char *)malloc(50000) + 49999;
+  local_root = malloc(60);
+  pthread_setspecific(key, malloc(61));
+  putenv(strdup("LEAKS_SEEDED=1"));
+  setvbuf(stdout, NULL, _IOFBF, 1 << 14);
+}
+
+static void run_thread(void *(*fn)(void *)) {
+  pthread_t t;
+  pthread_create(&t, NULL, fn, NULL);
+  pthread_join(t, NULL);
+}
+
+static void use_library(const char *path) {
+  void *h = dlopen(path, RTLD_NOW);
+  void (*use)(void);
+  if (!h) {
+    fprintf(stderr, "%s\n", dlerror());
+    exit(2);
+  }
+  *(void **)&use = dlsym(h, "lib_use");
+  use();
+  dlclose(h);
+}
+
+int main(int argc, char **argv) {
+  const char *how = argc > 2 ? argv[2] : "";
+  pthread_t t;
+  pthread_key_create(&key, NULL);
+  keep();
+  if (strcmp(how, "threads") == 0) {
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_create(&t, NULL, hold, NULL);
+    pthread_barrier_wait(&barrier);
+    pthread_create(&t, NULL, finish, NULL);
+    usleep(50000);
+  } else if (strcmp(how, "clean") != 0) {
+    make_ring();
+    run_thread(lose);
+    use_library(argv[1]);
+  }
+  printf("done\n");
+  return 3;
+}
