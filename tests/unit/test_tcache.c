@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+/* Threads' own spans: refills, frees by the owner and by others, what ended threads
+ * leave. See tcache.h for the invariants; tcache_verify checks them throughout. */
+#include "heap/tcache.h"
+#include "support/rng.h"
+#include "support/test_heap.h"
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+TestSuite(tcache);
+
+static struct theap *make_theap(struct vm *vm) {
+  struct vm *system = vm_system();
+  struct heap *h = test_heap_cfg((struct heap_config){
+      .vm = vm, .classes = &sizeclasses_malloc, .opt = {.window_log2 = 34}});
+  cr_assert_not_null(h);
+  struct theap *th =
+      system->ops->alloc(system, align_up(sizeof *th, system->page_size), NULL);
+  theap_init(th, h, UINT64_MAX, 0x123456789abcdef1u);
+  return th;
+}
+
+static struct tcache *attach(struct theap *th) {
+  struct tcache *t = tcache_attach(th, 1);
+  cr_assert_not_null(t);
+  return t;
+}
+
+static void *take(struct tcache *t, unsigned sc) {
+  void *p = (void *)tcache_pop(&t->head[sc]);
+  return p ? p : tcache_refill(t, sc).p;
+}
+
+/* As the fast path does it. */
+static void give(struct tcache *t, void *ptr) {
+  tcache_free_slow(t->th, t, (uintptr_t)ptr);
+}
+
+static uint64_t pages(const struct theap *th) {
+  return atomic_u64_load_relaxed(&th->pages);
+}
+
+static struct mspan *span_at(void *p) {
+  return pagemap_get(&tcache_globals.map, (uintptr_t)p);
+}
+
+Test(tcache, slots_are_distinct_aligned_and_of_their_class) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th);
+  for (unsigned sc = 1; sc < sizeclasses_malloc.nclasses; sc++) {
+    size_t size = sizeclasses_malloc.size[sc];
+    enum { N = 40 };
+    unsigned char *p[N];
+    for (unsigned i = 0; i < N; i++) {
+      p[i] = take(t, sc);
+      cr_assert_not_null(p[i]);
+      cr_assert(is_aligned((uintptr_t)p[i], 16));
+      cr_assert_eq(span_at(p[i])->elemsize, size);
+      memset(p[i], (int)i, size);
+    }
+    tcache_verify(t);
+    for (unsigned i = 0; i < N; i++)
+      for (size_t j = 0; j < size; j += 7) cr_assert_eq(p[i][j], i);
+    for (unsigned i = 0; i < N; i++) give(t, p[i]);
+    tcache_verify(t);
+  }
+  tcache_trim(t);
+  cr_assert_eq(pages(th), 0);
+}
+
+Test(tcache, direct_tables_name_the_class_of_every_size) {
+  struct tcache *t = attach(make_theap(NULL));
+  const struct sizeclass_table *tab = &sizeclasses_malloc;
+  for (size_t size = 1; size <= MAX_SMALL_SIZE; size++) {
+    unsigned off = size <= TCACHE_DIRECT_MAX
+                       ? t->headoff[(size + 15) / 16]
+                       : t->headoff128[(size + 127) / 128];
+    size_t have = tab->size[off / sizeof t->head[0]];
+    cr_assert_geq(have, size);
+    cr_assert_eq(have, tab->size[sizeclass_of(tab, size)], "size %zu", size);
+  }
+  cr_assert_eq(t->headoff[0] / sizeof t->head[0], 1, "malloc(0)");
+  tcache_slow_only(t);
+  for (size_t i = 0; i < array_len(t->headoff); i++)
+    cr_assert_eq(t->headoff[i], 0);
+}
+
+Test(tcache, fresh_slots_are_zero_and_say_so) {
+  struct tcache *t = attach(make_theap(NULL));
+  unsigned sc = sizeclass_of(&sizeclasses_malloc, 4096);
+  struct tcache_result r = tcache_refill(t, sc);
+  cr_assert(r.zero);
+  for (size_t i = 0; i < 4096; i++) cr_assert_eq(((char *)r.p)[i], 0);
+  memset(r.p, 0xff, 4096);
+  give(t, r.p);
+  cr_assert_eq(take(t, sc), r.p);
+}
+
+/* --- a model: what is in use, with its contents --- */
+
+enum { SLOTS = 700 };
+struct model {
+  unsigned char *p[SLOTS];
+  uint32_t size[SLOTS];
+};
+
+static void step(struct model *m, struct tcache *t, struct tcache *freer,
+                 struct rng *r) {
+  unsigned i = (unsigned)rng_below(r, SLOTS);
+  if (m->p[i]) {
+    for (uint32_t j = 0; j < m->size[i]; j += 5)
+      cr_assert_eq(m->p[i][j], (unsigned char)i);
+    give(freer, m->p[i]);
+  }
+  m->size[i] = 1 + (uint32_t)rng_below(r, rng_below(r, 8) ? 300 : 20000);
+  m->p[i] = take(t, sizeclass_of(&sizeclasses_malloc, m->size[i]));
+  memset(m->p[i], (int)i, m->size[i]);
+}
+
+static void clear(struct model *m, struct tcache *t) {
+  for (int i = 0; i < SLOTS; i++)
+    if (m->p[i]) give(t, m->p[i]);
+  memset(m, 0, sizeof *m);
+}
+
+Test(tcache, random_frees_by_owner_and_others_keep_the_invariants) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th), *other = attach(th);
+  static struct model m;
+  struct rng r = rng_seed();
+  for (int i = 0; i < 60000; i++) {
+    step(&m, t, rng_below(&r, 3) ? t : other, &r);
+    if (i % 500 == 0) tcache_verify(t);
+    if (i % 9000 == 0) tcache_trim(t);
+    if (i % 20000 == 19999) clear(&m, other);
+  }
+  clear(&m, t);
+  tcache_trim(t);
+  tcache_verify(t);
+  cr_assert_eq(pages(th), 0, "%lu pages", (unsigned long)pages(th));
+}
+
+/* --- frees by others --- */
+
+Test(tcache, a_span_that_others_empty_goes_back_while_its_owner_sleeps) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th), *other = attach(th);
+  enum { N = 5000, SC = 4 };
+  static void *p[N];
+  for (int i = 0; i < N; i++) p[i] = take(t, SC);
+  uint64_t before = pages(th);
+  for (int i = 0; i < N; i++) give(other, p[i]);
+  /* All but the current span. */
+  cr_assert_leq(pages(th), 16, "%lu of %lu", (unsigned long)pages(th),
+                (unsigned long)before);
+  for (int i = 0; i < N; i++) cr_assert_not_null(take(t, SC));
+  tcache_verify(t);
+}
+
+Test(tcache, slots_that_others_freed_are_used_again) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th), *other = attach(th);
+  enum { N = 4096, SC = 4 };
+  static void *p[N];
+  for (int i = 0; i < N; i++) p[i] = take(t, SC);
+  uint64_t before = pages(th);
+  for (int round = 0; round < 20; round++) {
+    for (int i = round % 2; i < N; i += 2) give(other, p[i]);
+    for (int i = round % 2; i < N; i += 2) p[i] = take(t, SC);
+    tcache_verify(t);
+  }
+  cr_assert_leq(pages(th), before + before / 4 + 16);
+}
+
+/* --- threads that end --- */
+
+Test(tcache, what_an_ended_thread_leaves_is_taken_by_the_next) {
+  struct theap *th = make_theap(NULL);
+  enum { N = 1000, SC = 5 };
+  void *p[N];
+  uint64_t most = 0;
+  for (int round = 0; round < 50; round++) {
+    struct tcache *t = attach(th);
+    for (int i = 0; i < N; i++) {
+      if (round > 0 && i % 2) give(t, p[i]);
+      if (round == 0 || i % 2) p[i] = take(t, SC);
+    }
+    tcache_verify(t);
+    tcache_detach(t);
+    tcache_verify(&th->central);
+    if (round < 5) most = pages(th);
+    cr_assert_leq(pages(th), most + 16, "round %d", round);
+  }
+  struct tcache *t = attach(th);
+  for (int i = 0; i < N; i++) give(t, p[i]);
+  tcache_detach(t);
+  theap_trim_orphans(th);
+  cr_assert_eq(pages(th), 0, "%lu pages", (unsigned long)pages(th));
+}
+
+Test(tcache, a_notice_to_an_ended_thread_reaches_the_new_owner) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th), *other = attach(th);
+  enum { N = 2000, SC = 6 };
+  void *p[N];
+  for (int i = 0; i < N; i++) p[i] = take(t, SC);
+  /* Notices in the inbox when the thread ends, and more afterwards. */
+  for (int i = 0; i < N; i += 3) give(other, p[i]);
+  tcache_detach(t);
+  for (int i = 1; i < N; i += 3) give(other, p[i]);
+  struct tcache *next = attach(th);
+  uint64_t before = pages(th);
+  for (int i = 0; i < N / 2; i++) cr_assert_not_null(take(next, SC));
+  cr_assert_leq(pages(th), before + 16);
+  tcache_verify(next);
+}
+
+/* --- memory that runs out --- */
+
+Test(tcache, refill_fails_and_recovers_when_memory_is_refused) {
+  static struct vm_faulty f;
+  for (uint64_t n = 1; n < 40; n++) {
+    struct vm *vm = vm_faulty_init(&f, vm_system(), 0, true);
+    struct theap *th = make_theap(vm);
+    struct tcache *t = attach(th);
+    f.fail_at = atomic_u64_load_relaxed(&f.ncalls) + n;
+    void *p = NULL;
+    int taken = 0;
+    while (taken < 40000 && (p = take(t, 30)) != NULL) taken++;
+    f.fail_at = 0;
+    tcache_verify(t);
+    cr_assert_not_null(take(t, 30), "after %d", taken);
+    if (taken == 40000) return; /* so many calls are not made */
+  }
+}
+
+/* --- misuse --- */
+
+static struct tcache *with_slots(void *p[], int n, unsigned sc) {
+  struct tcache *t = attach(make_theap(NULL));
+  for (int i = 0; i < n; i++) p[i] = take(t, sc);
+  return t;
+}
+
+Test(tcache, double_free_is_fatal, .signal = SIGABRT) {
+  void *p[3];
+  struct tcache *t = with_slots(p, 3, 4);
+  give(t, p[1]);
+  give(t, p[0]);
+  give(t, p[1]);
+}
+
+Test(tcache, double_free_by_another_is_fatal, .signal = SIGABRT) {
+  void *p[3];
+  struct tcache *t = with_slots(p, 3, 4), *other = attach(t->th);
+  give(other, p[1]);
+  give(t, p[1]);
+}
+
+Test(tcache, interior_free_is_fatal, .signal = SIGABRT) {
+  void *p[1];
+  struct tcache *t = with_slots(p, 1, 4);
+  give(t, (char *)p[0] + 16);
+}
+
+Test(tcache, overwritten_link_is_fatal, .signal = SIGABRT) {
+  void *p[4];
+  struct tcache *t = with_slots(p, 4, 4);
+  for (int i = 0; i < 3; i++) give(t, p[i]);
+  ((uintptr_t *)p[2])[0] = (uintptr_t)&t;
+  for (int i = 0; i < 2000; i++) take(t, 4);
+}
+
+Test(tcache, overwritten_check_word_is_fatal, .signal = SIGABRT) {
+  void *p[4];
+  struct tcache *t = with_slots(p, 4, 4);
+  for (int i = 0; i < 3; i++) give(t, p[i]);
+  ((uintptr_t *)p[1])[1] ^= 1;
+  for (int i = 0; i < 2000; i++) take(t, 4);
+}
+
+/* --- threads --- */
+
+enum { THREADS = 6, CELLS = 400, STEPS = 40000 };
+static struct theap *shared;
+static struct atomic_ptr cell[CELLS];
+
+static void *exchange_blocks(void *arg) {
+  struct rng r = rng_from((uintptr_t)arg);
+  struct tcache *t = tcache_attach(shared, (int32_t)(uintptr_t)arg);
+  for (int i = 0; i < STEPS; i++) {
+    unsigned sc = 1 + (unsigned)rng_below(&r, 30);
+    unsigned char *p = take(t, sc);
+    memset(p, (int)sc, sizeclasses_malloc.size[sc]);
+    p = atomic_ptr_exchange_acq_rel(&cell[rng_below(&r, CELLS)], p);
+    if (!p) continue;
+    for (size_t j = 0; j < sizeclasses_malloc.size[p[0]]; j++)
+      if (p[j] != p[0]) abort();
+    give(t, p);
+    if (i % 7000 == 6999) { /* ends, and another begins */
+      tcache_detach(t);
+      t = tcache_attach(shared, (int32_t)(uintptr_t)arg);
+    }
+    if (i % 3000 == 2999) theap_trim_orphans(shared);
+  }
+  tcache_detach(t);
+  return NULL;
+}
+
+Test(tcache, threads_that_free_each_others_blocks) {
+  pthread_t t[THREADS];
+  shared = make_theap(NULL);
+  for (uintptr_t i = 0; i < THREADS; i++)
+    cr_assert_eq(pthread_create(&t[i], NULL, exchange_blocks, (void *)(i + 1)),
+                 0);
+  for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
+  struct tcache *last = attach(shared);
+  for (int i = 0; i < CELLS; i++) {
+    void *p = atomic_ptr_load_acquire(&cell[i]);
+    if (p) give(last, p);
+  }
+  tcache_detach(last);
+  theap_trim_orphans(shared);
+  tcache_verify(&shared->central);
+  cr_assert_eq(pages(shared), 0, "%lu pages", (unsigned long)pages(shared));
+}
