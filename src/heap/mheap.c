@@ -183,8 +183,8 @@ static void count_span(struct heap *h, int64_t npages) {
 /* Ready pages for a span, and its struct with room for nelems bits. The address,
  * or 0. */
 static uintptr_t take_span(struct heap *h, size_t npages, size_t align_pages,
-                           size_t nelems, struct mcache *mc,
-                           struct mspan **out, bool *zero) {
+                           size_t nelems, struct mcache *mc, struct mspan **out,
+                           bool *zero) {
   uintptr_t scav = 0;
   struct mspan *s = get_mspan(h, mspan_bits_class(nelems), mc);
   if (!s) return 0;
@@ -274,8 +274,7 @@ struct mspan *mheap_alloc(struct heap *h, size_t npages, struct spanclass spc,
 
 struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
                                 bool noscan, struct mcache *mc) {
-  if (size == 0 || size > MAX_LARGE_SIZE || align > MAX_LARGE_SIZE)
-    return NULL;
+  if (size == 0 || size > MAX_LARGE_SIZE || align > MAX_LARGE_SIZE) return NULL;
   size_t npages = pages_for(size);
   size_t align_pages = align > MGC_PAGE_SIZE ? align >> MGC_PAGE_SHIFT : 1;
   if (h->hooks.sweep_credit)
@@ -430,8 +429,7 @@ bool mheap_extend_plain(struct heap *h, struct mspan *s, size_t npages) {
 }
 
 bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size) {
-  if (spanclass_size(s->spanclass) != 0 ||
-      new_size > MAX_LARGE_SIZE)
+  if (spanclass_size(s->spanclass) != 0 || new_size > MAX_LARGE_SIZE)
     return false;
   sweep_ensure(h, s); /* or a sweeper may read what is changed here */
   size_t npages = pages_for(new_size);

@@ -189,9 +189,9 @@ void mspan_verify(const struct mspan *s) {
   if (!is_aligned(s->base, MGC_PAGE_SIZE) || s->elemsize == 0 ||
       s->limit != s->base + s->nelems * s->elemsize ||
       s->limit > s->base + bytes)
-    verify_fail(
-        "mspan I2", "base=%p limit=%p npages=%u elemsize=%zu nelems=%u",
-        (void *)s->base, (void *)s->limit, s->npages, s->elemsize, s->nelems);
+    verify_fail("mspan I2", "base=%p limit=%p npages=%u elemsize=%zu nelems=%u",
+                (void *)s->base, (void *)s->limit, s->npages, s->elemsize,
+                s->nelems);
   verify_bits(s);
   if ((s->bits == &s->inline_bits) != (s->bits_class == 0) ||
       mspan_bits_class(s->nelems) != s->bits_class)

@@ -54,15 +54,15 @@ struct mspan_bits {
 /* What a span of malloc's has in place of bits: see tcache.h. Its first word is
  * a cache line's first, and a fast free reads nothing else. */
 struct mspan_local {
-  uintptr_t base;          /* (c) copy of mspan.base */
-  uintptr_t free;          /* (o) list of free slots, or TCACHE_NONE */
-  uint64_t divisor;        /* (c) x is a multiple of elemsize: x * it < it */
-  struct atomic_ptr owner; /* (a) struct tcache *; release where it changes */
+  uintptr_t base;           /* (c) copy of mspan.base */
+  uintptr_t free;           /* (o) list of free slots, or TCACHE_NONE */
+  uint64_t divisor;         /* (c) x is a multiple of elemsize: x * it < it */
+  struct atomic_ptr owner;  /* (a) struct tcache *; release where it changes */
   struct atomic_u64 remote; /* (a) slots freed by others: tremote.c */
   uint32_t left;            /* (o) frees until the owner has to look */
-  uint16_t binoff; /* (c) where struct tcache has the class's list */
-  uint8_t where;   /* (o) enum tspan_place */
-  uint8_t pending; /* (o) a notice to the owner is on its way */
+  uint16_t binoff;          /* (c) where struct tcache has the class's list */
+  uint8_t where;            /* (o) enum tspan_place */
+  uint8_t pending;          /* (o) a notice to the owner is on its way */
 };
 
 /* A struct mspan is made with room for 2^bits_class bit pairs (class 0: the
@@ -92,13 +92,14 @@ struct mspan {
   uint8_t bits_class;         /* (c) for ever: see MSPAN_BITS_CLASSES */
 
   union {
-    struct { /* spans of collected objects */
+    struct {                         /* spans of collected objects */
       struct mspan_bits inline_bits; /* used when nelems <= 64 */
       uint32_t alloc_count;          /* (o) live slots at the last sweep */
       /* (o) No slot was handed out since the pages or a sweep gave an empty
        * span: the first run may write the bitmap of the whole span. */
       uint8_t untouched;
-      struct atomic_u8 dirty; /* (a) slots were freed explicitly since a sweep */
+      struct atomic_u8
+          dirty; /* (a) slots were freed explicitly since a sweep */
       struct atomic_u8 filed_full; /* (a) MSPAN_FILED_*; see mcentral.c */
       size_t req_size;             /* (c) large: bytes asked for */
       struct mutex special_lock;   /* rank spanspecial */

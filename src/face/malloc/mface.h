@@ -20,8 +20,8 @@
  * entry.c asks mface.modes there. A free needs no mode: objects of a mode lie in
  * spans with an owner of their own, so the fast path declines them.
  */
-#ifndef MGC_FACE_MALLOC_MFACE_H
-#define MGC_FACE_MALLOC_MFACE_H
+#ifndef MGC_MALLOC_MFACE_H
+#define MGC_MALLOC_MFACE_H
 
 #include "heap/tcache.h"
 
@@ -91,6 +91,10 @@ extern struct tcache *profile_owner;
 void *harden_alloc(size_t size, size_t align, bool zero);
 void harden_free(struct mspan *s, uintptr_t p);
 size_t harden_usable(const struct mspan *s, uintptr_t p);
+/* Before p (or NULL) is freed by a caller that says its size: fatal when it is an
+ * object of another size. Only when harden_on. */
+void harden_check_size(const void *p, size_t size);
+extern bool harden_on; /* constant after the start */
 extern struct tcache *harden_owner;
 
 /* --- the background thread: janitor.c --- */
