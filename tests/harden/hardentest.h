@@ -55,7 +55,7 @@ static inline struct mspan *ht_span(struct harden *hd, const void *p) {
 }
 
 static inline struct harden_finding ht_try_give(struct harden *hd, void *p) {
-  return harden_give(hd, ht_span(hd, p), (uintptr_t)p, HARDEN_ANY_SIZE);
+  return harden_give(hd, ht_span(hd, p), (uintptr_t)p);
 }
 
 static inline void ht_give(struct harden *hd, void *p) {

@@ -180,16 +180,6 @@ Test(harden_small, wrong_frees_are_told_apart) {
   cr_assert_str_eq(f.state, "never allocated");
 }
 
-Test(harden_small, a_size_that_is_not_the_objects_is_noticed) {
-  struct harden *hd = ht_new(NULL);
-  char *p = ht_take(hd, 40);
-  struct mspan *s = ht_span(hd, p);
-  struct harden_finding f = harden_give(hd, s, (uintptr_t)p, 48);
-  cr_assert(ht_is(&f, "size mismatch"));
-  f = harden_give(hd, s, (uintptr_t)p, 40);
-  cr_assert_null(f.kind);
-}
-
 /* --- guards, memory --- */
 
 static uintptr_t guard_of(struct harden *hd, const void *p) {

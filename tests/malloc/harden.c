@@ -144,6 +144,29 @@ static void usable_after_free(void) {
 static void interior_free(void) { drop(object(40) + 16); }
 static void interior_free_of_large(void) { drop(object(40000) + 16); }
 
+/* operator delete(void *, size_t), of what operator new(size_t) gave. */
+static void delete_with_size(size_t size, size_t believed) {
+  union {
+    void *address;
+    void *(*new)(size_t size);
+    void (*delete)(void *p, size_t size);
+  } new = {dlsym(RTLD_DEFAULT, "_Znwm")},
+    delete = {dlsym(RTLD_DEFAULT, "_ZdlPvm")};
+  void *p = new.new(size);
+  dprintf(1, "%p\n", p);
+  delete.delete(p, believed);
+}
+
+static void delete_of_other_size(void) { delete_with_size(40, 48); }
+
+static void free_of_other_size(void) {
+  union {
+    void *address;
+    void (*free_sized)(void *p, size_t size);
+  } f = {dlsym(RTLD_DEFAULT, "free_sized")};
+  f.free_sized((void *)object(100000), 100001);
+}
+
 static void foreign_free(void) {
   static char mine[64];
   dprintf(1, "%p\n", (void *)mine);
@@ -241,6 +264,10 @@ static void threads_and_forks(void) {
   for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
 }
 
+static void delete_of_its_size(void) {
+  for (size_t n = 0; n < 20000; n = n * 3 / 2 + 1) delete_with_size(n, n);
+}
+
 /* Where objects lie, in two runs or in parent and child: not the same. */
 static void placement_differs(void) {
   uintptr_t mine[8], theirs[8];
@@ -284,9 +311,12 @@ static const struct {
     CASE(interior_free),
     CASE(interior_free_of_large),
     CASE(foreign_free),
+    CASE(delete_of_other_size),
+    CASE(free_of_other_size),
     CASE(memory_is_fresh),
     CASE(sizes_are_exact),
     CASE(limits_are_errors),
+    CASE(delete_of_its_size),
     CASE(threads_and_forks),
     CASE(placement_differs),
 };

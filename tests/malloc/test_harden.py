@@ -46,6 +46,10 @@ EXPECTED = {
     "usable_after_free": (ABORT, "invalid pointer", OBJECT),
     "interior_free": (ABORT, "invalid free", r"ptr=0x\w+ size=40 .*inside"),
     "interior_free_of_large": (ABORT, "invalid free", r"ptr=0x\w+ size=40000 "),
+    "delete_of_other_size":
+        (ABORT, "size mismatch", r"ptr={ptr} size=40 .*freed with size 48"),
+    "free_of_other_size":
+        (ABORT, "size mismatch", r"ptr={ptr} size=100000 .*size 100001"),
     "foreign_free": (ABORT, "invalid free", r"ptr={ptr} .*not in the heap"),
 }
 

@@ -190,7 +190,16 @@ void *op_new_array_align_nothrow(size_t n, size_t a,
                             "_ZnamSt11align_val_tRKSt9nothrow_t");
 }
 
-/* --- delete: the size is not needed to find the span, and not believed --- */
+/* --- delete: the size is not needed to find the span, and not believed; the
+ * hardened allocator compares it, when what was allocated was so by our new --- */
+
+static MGC_COLD MGC_NOINLINE void compare_size(void *p, size_t n) {
+  if (cxx_program.new_plain == our_new) harden_check_size(p, n);
+}
+
+static MGC_ALWAYS_INLINE void check_size(void *p, size_t n) {
+  if (unlikely(harden_on)) compare_size(p, n);
+}
 
 void op_delete(void *p) { mface_free(p); }
 
@@ -206,22 +215,22 @@ void op_delete_array_align(void *p, size_t a) {
 }
 
 void op_delete_sized(void *p, size_t n) {
-  (void)n;
+  check_size(p, n);
   cxx_program.delete_plain(p);
 }
 
 void op_delete_array_sized(void *p, size_t n) {
-  (void)n;
+  check_size(p, n);
   cxx_program.delete_array(p);
 }
 
 void op_delete_sized_align(void *p, size_t n, size_t a) {
-  (void)n;
+  check_size(p, n);
   cxx_program.delete_align(p, a);
 }
 
 void op_delete_array_sized_align(void *p, size_t n, size_t a) {
-  (void)n;
+  check_size(p, n);
   cxx_program.delete_array_align(p, a);
 }
 

@@ -125,13 +125,13 @@ API size_t malloc_usable_size(void *p) { return p ? mface_usable(p) : 0; }
 
 /* C23. The size is not needed to find the span, and not believed. */
 API void free_sized(void *p, size_t size) {
-  (void)size;
+  if (unlikely(harden_on)) harden_check_size(p, size);
   mface_free(p);
 }
 
 API void free_aligned_sized(void *p, size_t align, size_t size) {
   (void)align;
-  (void)size;
+  if (unlikely(harden_on)) harden_check_size(p, size);
   mface_free(p);
 }
 

@@ -15,6 +15,7 @@
 #define MAPS_PER_GUARD 4u
 
 struct tcache *harden_owner;
+bool harden_on;
 static struct harden *process_harden; /* constant after harden_start */
 
 /* --- one hardened allocator --- */
@@ -138,7 +139,7 @@ static struct harden_finding gone(uintptr_t p) {
 static bool size_locked(const struct harden *hd, const struct mspan *s,
                         unsigned sc, uintptr_t p, size_t *size,
                         struct harden_finding *f) {
-  void *meta = (void *)s->local.free;
+  const void *meta = (const void *)s->local.free;
   if (unlikely(!still_ours(hd, s, sc))) {
     *f = gone(p);
     return false;
@@ -148,29 +149,21 @@ static bool size_locked(const struct harden *hd, const struct mspan *s,
 }
 
 static struct harden_finding give_locked(struct harden *hd, struct mspan *s,
-                                         unsigned sc, uintptr_t p, size_t size,
+                                         unsigned sc, uintptr_t p,
                                          uint32_t random) {
-  struct harden_finding f = {0};
   void *meta = (void *)s->local.free;
-  size_t have;
-  if (unlikely(!size_locked(hd, s, sc, p, &have, &f))) return f;
-  if (unlikely(size != HARDEN_ANY_SIZE && size != have))
-    return (struct harden_finding){.kind = "size mismatch",
-                                   .ptr = p,
-                                   .size = have,
-                                   .elemsize = s->elemsize,
-                                   .state = "allocated, freed with other size"};
+  if (unlikely(!still_ours(hd, s, sc))) return gone(p);
   return sc ? harden_slot_put(&hd->classes[sc], &hd->env, meta, p, random)
             : harden_large_put(&hd->large, &hd->env, meta, p, random);
 }
 
 struct harden_finding harden_give(struct harden *hd, struct mspan *s,
-                                  uintptr_t p, size_t size) {
+                                  uintptr_t p) {
   unsigned sc = spanclass_size(s->spanclass);
   struct harden_group *g = group_of(hd, sc);
   mutex_lock(&g->lock);
   struct harden_finding f =
-      give_locked(hd, s, sc, p, size, harden_rand_u32(&g->rand));
+      give_locked(hd, s, sc, p, harden_rand_u32(&g->rand));
   mutex_unlock(&g->lock);
   tell_freed(hd);
   return f;
@@ -254,12 +247,28 @@ void *harden_alloc(size_t size, size_t align, bool zero) {
 }
 
 void harden_free(struct mspan *s, uintptr_t p) {
-  harden_free_sized(s, p, HARDEN_ANY_SIZE);
+  struct harden_finding f = harden_give(process_harden, s, p);
+  if (unlikely(f.kind != NULL)) report(&f);
 }
 
-void harden_free_sized(struct mspan *s, uintptr_t p, size_t size) {
-  struct harden_finding f = harden_give(process_harden, s, p, size);
-  if (unlikely(f.kind != NULL)) report(&f);
+void harden_check_size(const void *ptr, size_t size) {
+  struct harden *hd = process_harden;
+  uintptr_t p = (uintptr_t)ptr;
+  struct mspan *s = span_of(&hd->env.heap->arenas, p);
+  struct harden_finding f;
+  size_t have;
+  /* What is no live object of ours, the free that follows will say. */
+  if (!s || atomic_ptr_load_acquire(&s->local.owner) != hd->env.owner ||
+      !harden_size(hd, s, p, &have, &f) || have == size)
+    return;
+  char state[64];
+  print_format(state, sizeof(state), "allocated, freed with size %zu", size);
+  f = (struct harden_finding){.kind = "size mismatch",
+                              .ptr = p,
+                              .size = have,
+                              .elemsize = s->elemsize,
+                              .state = state};
+  report(&f);
 }
 
 size_t harden_usable(const struct mspan *s, uintptr_t p) {
@@ -295,6 +304,7 @@ bool harden_start(struct mface *m) {
   place_heap(&m->heap, &hd->group[0].rand);
   harden_owner = hd->env.owner;
   process_harden = hd;
+  harden_on = true;
   return true;
 }
 

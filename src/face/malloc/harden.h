@@ -24,8 +24,6 @@
 
 /* A debug build lets a thread hold 16 locks, and fork takes all of these. */
 #define HARDEN_GROUPS 6u
-/* The size that a caller of free does not tell. */
-#define HARDEN_ANY_SIZE SIZE_MAX
 
 struct harden_group {
   struct mutex lock; /* rank harden */
@@ -48,9 +46,9 @@ void harden_init(struct harden *hd, struct heap *h, struct theap *th,
  * found wrong on the way, the result is 0 then. No lock. */
 uintptr_t harden_take(struct harden *hd, size_t size, size_t align,
                       struct harden_finding *f);
-/* Frees p; s is the span whose pages hold it. size: what the caller believes. */
+/* Frees p; s is the span whose pages hold it. */
 struct harden_finding harden_give(struct harden *hd, struct mspan *s,
-                                  uintptr_t p, size_t size);
+                                  uintptr_t p);
 /* The size of the object at p; false: it is none, see *f. */
 bool harden_size(struct harden *hd, const struct mspan *s, uintptr_t p,
                  size_t *size, struct harden_finding *f);
@@ -61,10 +59,5 @@ void harden_lock_all(struct harden *hd);
 void harden_unlock_all(struct harden *hd, bool child);
 /* Fatal unless the invariants hold. */
 void harden_verify(struct harden *hd);
-
-/* --- the process's own (mface.h has the rest) --- */
-
-/* free with a size that must be the one that was asked for. */
-void harden_free_sized(struct mspan *s, uintptr_t p, size_t size);
 
 #endif

@@ -130,6 +130,7 @@ struct harden_finding harden_large_put(struct harden_large_set *set,
   if (unlikely(bad)) return finding(l, "heap underflow", p, bad, "allocated");
   l->live = false;
   l->span->local.left = 0;
+  harden_count(env, l->span, false); /* what is held takes no memory */
   set->nlive--;
   set->live_bytes -= size;
   size_t n = l->span->npages * MGC_PAGE_SIZE;

@@ -87,8 +87,11 @@ static bool within_limit(const struct theap *th, size_t npages) {
   return used <= limit && npages * MGC_PAGE_SIZE <= limit - used;
 }
 
-static void count_pages(struct harden_env *env, unsigned sc, int64_t npages) {
-  if (env->theap) theap_count_pages(env->theap, sc, npages);
+void harden_count(struct harden_env *env, const struct mspan *s, bool in_use) {
+  int64_t n = s->npages;
+  if (env->theap)
+    theap_count_pages(env->theap, spanclass_size(s->spanclass),
+                      in_use ? n : -n);
 }
 
 struct mspan *harden_span_new(struct harden_env *env, size_t npages,
@@ -103,7 +106,7 @@ struct mspan *harden_span_new(struct harden_env *env, size_t npages,
     if (*guarded) atomic_u32_fetch_sub_relaxed(&env->guards, 1);
     return NULL;
   }
-  count_pages(env, sizeclass, s->npages);
+  harden_count(env, s, true);
   size_t n = npages * MGC_PAGE_SIZE;
   if (s->needzero) clear_pages(h, s->base, n);
   if (*guarded) h->vm->ops->fault(h->vm, (void *)(s->base + n), MGC_PAGE_SIZE);
@@ -123,7 +126,6 @@ bool harden_span_free(struct harden_env *env, struct mspan *s, bool guarded) {
   uintptr_t guard = s->base + (s->npages - 1) * MGC_PAGE_SIZE;
   if (guarded && !harden_unfault(env, guard, 1)) return false;
   if (env->map) pagemap_set(env->map, s->base, s->npages, NULL);
-  count_pages(env, spanclass_size(s->spanclass), -(int64_t)s->npages);
   mheap_free(env->heap, s);
   atomic_bool_store_relaxed(&env->freed, true);
   return true;
@@ -360,7 +362,11 @@ static bool give_back(struct harden_class *c, struct harden_env *env,
   }
   list_remove(&s->link);
   s->where = HARDEN_IS_RESTING;
-  if (!harden_span_free(env, s->span, s->guarded)) return false;
+  harden_count(env, s->span, false);
+  if (!harden_span_free(env, s->span, s->guarded)) {
+    harden_count(env, s->span, true);
+    return false;
+  }
   c->nspans--;
   fixalloc_free(&c->structs, s);
   return true;

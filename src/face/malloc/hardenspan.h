@@ -160,8 +160,10 @@ static inline uint32_t harden_canary_key(uint32_t random) {
 struct mspan *harden_span_new(struct harden_env *env, size_t npages,
                               size_t align_pages, unsigned sizeclass,
                               void *meta, bool *guarded);
-/* Gives it back; false: the system would not make the guard accessible, and the
- * span must stay as it is. */
+/* Counts the pages of a span in or out, for figures. */
+void harden_count(struct harden_env *env, const struct mspan *s, bool in_use);
+/* Gives it back, when it has been counted out; false: the system would not make
+ * the guard accessible, and the span must stay as it is. */
 bool harden_span_free(struct harden_env *env, struct mspan *s, bool guarded);
 /* Makes npages at base, which are one area with its guard, accessible again. */
 bool harden_unfault(struct harden_env *env, uintptr_t base, size_t npages);

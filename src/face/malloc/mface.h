@@ -114,8 +114,10 @@ static MGC_ALWAYS_INLINE void janitor_poll(struct theap *th, bool in_free) {
  * here and nothing is allocated with malloc. */
 bool profile_start(struct mface *m);
 bool harden_start(struct mface *m);
-void janitor_start(struct mface *m); /* fills in theap.reclaim and theap.freed */
-void report_start(struct mface *m);  /* SIGUSR2 handler, exit hook, if asked for */
+void janitor_start(
+    struct mface *m); /* fills in theap.reclaim and theap.freed */
+void report_start(
+    struct mface *m); /* SIGUSR2 handler, exit hook, if asked for */
 void leaks_start(struct mface *m);
 /* Around fork: before takes the module's locks, after lets go of them. */
 void profile_fork(bool before, bool child);
