@@ -266,17 +266,26 @@ MGC_NOINLINE unsigned unwind_stack(uintptr_t *frames, unsigned n,
 #else
 #include <unwind.h>
 
+struct visitor {
+  struct collector c;
+  bool begun;
+};
+
 static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *arg) {
+  struct visitor *v = arg;
   int exact = 0;
   uintptr_t pc = _Unwind_GetIPInfo(context, &exact);
-  if (pc == 0 || !collect(arg, pc + (exact ? 1 : 0))) return _URC_END_OF_STACK;
+  bool inside = !v->begun; /* the first frame is unwind_stack's */
+  v->begun = true;
+  if (pc == 0 || (!inside && !collect(&v->c, pc + (exact ? 1 : 0))))
+    return _URC_END_OF_STACK;
   return _URC_NO_REASON;
 }
 
 MGC_NOINLINE unsigned unwind_stack(uintptr_t *frames, unsigned n,
                                    uintptr_t skip_lo, uintptr_t skip_hi) {
-  struct collector c = {frames, 0, n, skip_lo, skip_hi};
-  if (n > 0) _Unwind_Backtrace(visit, &c);
-  return c.n;
+  struct visitor v = {.c = {frames, 0, n, skip_lo, skip_hi}};
+  if (n > 0) _Unwind_Backtrace(visit, &v);
+  return v.c.n;
 }
 #endif
