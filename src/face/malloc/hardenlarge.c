@@ -108,6 +108,9 @@ static void hold(struct harden_large_set *set, struct harden_env *env,
   struct mspan *s = l->span;
   size_t n = s->npages * MGC_PAGE_SIZE;
   h->vm->ops->fault(h->vm, (void *)s->base, n);
+  /* Whoever walks spans sees one without objects. */
+  s->nelems = 0;
+  __atomic_store_n(&s->limit, s->base, __ATOMIC_RELAXED);
   set->held_bytes += n;
   uint64_t out = quarantine_put(&set->held, (uintptr_t)l, random);
   if (out) {

@@ -104,6 +104,7 @@ static uint64_t span_live(const struct mspan *s) {
 static void add_span(struct msnap_work *w, const struct mspan *s) {
   unsigned sc = spanclass_size(s->spanclass);
   if (sc >= w->out->nclasses || s->npages == 0) return;
+  if (s->nelems == 0) return; /* in quarantine: hardenlarge.h */
   if (atomic_u8_load_relaxed(&s->state) == MSPAN_DEAD) return;
   struct msnap_class *c = &w->out->cls[sc];
   uint64_t live = span_live(s);
