@@ -129,15 +129,13 @@ class GitLog(Git):
 
 class GitGc(Git):
     """Each time on a fresh copy. What gc leaves is read by a git of its own."""
-    tree = True
 
     def command(self, bench):
         self.copy = os.path.join(bench.args.scratch, "gc.git")
         self.from_path = self.repository(bench)
         # Without fsync, or it waits for the disk to have the copy.
         return [need("git"), "-C", self.copy, "-c", "core.fsync=none",
-                "-c", "pack.threads=2", "gc", "--quiet", "--prune=now",
-                "--aggressive"]
+                "-c", "pack.threads=2", "gc", "--quiet", "--prune=now"]
 
     def before(self, bench):
         shutil.rmtree(self.copy, ignore_errors=True)

@@ -27,8 +27,7 @@ def c_library():
 class Running:
     """A program that spawn has started; its cost when it has ended."""
 
-    def __init__(self, bench, argv, preload, env=None, tree=False, repeat=1,
-                 scratch=None):
+    def __init__(self, bench, argv, preload, env=None, repeat=1, scratch=None):
         scratch = scratch or bench.args.scratch
         self.argv = argv
         self.cost = os.path.join(scratch, "cost")
@@ -39,7 +38,7 @@ class Running:
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen(
                 [bench.program("spawn"), self.cost, preload or "-", str(repeat),
-                 str(int(tree)), *argv],
+                 *argv],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 env={**os.environ, **(env or {})}, start_new_session=True)
 
@@ -88,7 +87,6 @@ def run_program(bench, argv, preload, **how):
 class Row:
     """name, group (small or real), arguments and those of --quick."""
     env = {}
-    tree = False
     own_malloc = False  # links an allocator, which is not to be measured
 
     def __init__(self, name, group, full, quick):
@@ -117,7 +115,7 @@ class Row:
 
     def run(self, bench, argv, preload):
         self.before(bench)
-        result = run_program(bench, argv, preload, env=self.env, tree=self.tree)
+        result = run_program(bench, argv, preload, env=self.env)
         result["output"] += self.after(bench)
         return result
 
