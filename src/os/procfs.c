@@ -190,6 +190,71 @@ bool procfs_find_mapping(uintptr_t addr, struct procfs_mapping *out) {
   return found;
 }
 
+/* Whether a line of /proc/self/maps, of which the beginning is given, tells of
+ * memory of no file: its inode is 0, and what follows it in brackets is none of the
+ * kernel's own pages. "start-end perms offset dev inode  path" */
+static bool parse_anonymous(const char *line, struct maps_parser *p) {
+  unsigned spaces = 0;
+  *p = (struct maps_parser){.field = MAPS_START};
+  while (*line && !feed(p, *line)) line++;
+  for (; *line && spaces < 3; line++)
+    if (*line == ' ') spaces++;
+  if (line[0] != '0' || (line[1] != ' ' && line[1] != 0)) return false;
+  for (line++; *line == ' ';) line++;
+  /* [vvar] and [vdso]; unreadable [vsyscall] */
+  if (line[0] == '[' && line[1] == 'v') return false;
+  return p->line.read && p->line.write && !p->line.shared;
+}
+
+bool procfs_visit_anonymous(void (*visit)(uintptr_t lo, uintptr_t hi,
+                                          void *arg),
+                            void *arg) {
+  char buf[4096], line[96];
+  int saved = errno;
+  struct maps_parser parser;
+  size_t len = 0;
+  ptrdiff_t got = -1;
+  int fd = open_raw("/proc/self/maps", O_RDONLY);
+  while (fd >= 0 && (got = read_raw(fd, buf, sizeof(buf))) > 0) {
+    for (ptrdiff_t i = 0; i < got; i++) {
+      if (buf[i] != '\n') {
+        if (len + 1 < sizeof(line)) line[len++] = buf[i];
+        continue;
+      }
+      line[len] = 0;
+      len = 0;
+      if (parse_anonymous(line, &parser))
+        visit(parser.line.start, parser.line.end, arg);
+    }
+  }
+  if (fd >= 0) close_raw(fd);
+  errno = saved;
+  return got == 0;
+}
+
+bool procfs_pages_present(uintptr_t addr, size_t npages, uint64_t *out) {
+  uint64_t entry[256];
+  int saved = errno;
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  int fd = open_raw("/proc/self/pagemap", O_RDONLY);
+  size_t done = 0;
+  for (size_t i = 0; i < (npages + 63) / 64; i++) out[i] = 0;
+  while (fd >= 0 && done < npages) {
+    size_t n = npages - done < 256 ? npages - done : 256;
+    off_t at = (off_t)((addr / page + done) * sizeof(entry[0]));
+    long got = syscall(SYS_pread64, fd, entry, n * sizeof(entry[0]), at);
+    if (got <= 0) break;
+    n = (size_t)got / sizeof(entry[0]);
+    /* Bit 63: in memory; bit 62: swapped out. */
+    for (size_t i = 0; i < n; i++)
+      if (entry[i] >> 62) out[(done + i) / 64] |= 1ull << ((done + i) % 64);
+    done += n;
+  }
+  if (fd >= 0) close_raw(fd);
+  errno = saved;
+  return done == npages;
+}
+
 static const char *find_text(const char *hay, const char *needle) {
   for (; *hay; hay++) {
     size_t i = 0;

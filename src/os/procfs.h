@@ -59,6 +59,22 @@ struct procfs_mapping {
 MGC_MUST_CHECK bool procfs_find_mapping(uintptr_t addr,
                                         struct procfs_mapping *out);
 
+/* Visits, in the order of addresses, the private mappings of no file that may be
+ * read and written: anonymous memory, brk's, the main thread's stack.
+ * Errors: false when /proc cannot be read; some may have been visited.
+ * Threads: any; async-signal-safe. The kernel may change it meanwhile. */
+MGC_MUST_CHECK bool procfs_visit_anonymous(void (*visit)(uintptr_t lo,
+                                                         uintptr_t hi,
+                                                         void *arg),
+                                           void *arg);
+
+/* Which of npages pages from addr on, a multiple of the page size, have contents:
+ * bit i of out[i / 64]. A page without was never touched, and reads as zero.
+ * Errors: false when the kernel does not tell.
+ * Threads: any; async-signal-safe. */
+MGC_MUST_CHECK bool procfs_pages_present(uintptr_t addr, size_t npages,
+                                         uint64_t *out);
+
 /* The signals that thread tid has blocked; bit n - 1 is signal n.
  * Errors: false when there is no such thread in this process, or no /proc.
  * Threads: any; async-signal-safe. The thread may change it meanwhile. */

@@ -67,6 +67,11 @@ struct vm {
 /* The real one: Linux mmap, named areas (prctl PR_SET_VMA) where the kernel has
  * them. */
 struct vm *vm_system(void);
+/* Visits what the system's vm has given out by alloc and not taken back: memory
+ * that is the library's and not the program's. False: some of it is not known
+ * (vmareas.h). */
+bool vm_system_visit(void (*visit)(uintptr_t lo, uintptr_t hi, void *arg),
+                     void *arg);
 
 static inline void *vm_alloc(struct vm *vm, size_t n, const char *name,
                              struct memstat *stat) {

@@ -14,6 +14,7 @@
 #include "base/fatal.h"
 #include "os/procfs.h"
 #include "os/vm.h"
+#include "os/vmareas.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -36,6 +37,8 @@
 #endif
 
 #define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+static struct vmareas system_areas;
 
 static bool is_exhaustion(int err) { return err == ENOMEM || err == EAGAIN; }
 
@@ -68,6 +71,7 @@ static void *linux_alloc(struct vm *vm, size_t n, const char *name) {
   void *p =
       try_mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
   if (p) name_range(p, n, name);
+  if (p) vmareas_add(&system_areas, (uintptr_t)p, (uintptr_t)p + n);
   errno = saved;
   return p;
 }
@@ -164,6 +168,7 @@ static void linux_fault(struct vm *vm, void *p, size_t n) {
 static void linux_free(struct vm *vm, void *p, size_t n) {
   int saved = errno;
   (void)vm;
+  vmareas_remove(&system_areas, (uintptr_t)p);
   must_munmap(p, n);
   errno = saved;
 }
@@ -250,6 +255,11 @@ static void init_system_vm(void) {
 struct vm *vm_system(void) {
   pthread_once(&system_vm_once, init_system_vm);
   return &system_vm;
+}
+
+bool vm_system_visit(void (*visit)(uintptr_t lo, uintptr_t hi, void *arg),
+                     void *arg) {
+  return vmareas_visit(&system_areas, visit, arg);
 }
 
 uint64_t vm_address_space_left(void) {

@@ -9,9 +9,11 @@
  *             its static TLS, and its dtv, from which the rest hangs
  *   loader    struct link_map of each object. The first ones lie in memory that the
  *             dynamic linker took before there was a malloc.
+ *   mapped    anonymous memory that the program has from the system itself: pools,
+ *             coroutines' stacks, other heaps (leakmaps.c)
  *
- * No root: malloc's own heap; other memory that the program maps; stacks of threads
- * that have ended. glibc keeps such stacks for later threads, and in each the
+ * No root: malloc's own heap; files and shared memory; stacks of threads that have
+ * ended. glibc keeps such stacks for later threads, and in each the
  * descriptor of the ended thread, whose dtv and TLS blocks come from malloc and are
  * used again. They are kept, unscanned: neither leaks themselves, nor is what the
  * ended thread had put there.
@@ -38,6 +40,11 @@
 #define LINK_MAPS_MAX 100000
 #define STACKS_MAX 1000000
 #define DTV_MAX ((size_t)1 << 20)
+/* What tells a stack's bounds from other words: pages, and PTHREAD_STACK_MIN; the
+ * descriptor, with static TLS behind it on some processors, is near its end. */
+#define STACK_ALIGN 4096u
+#define STACK_MIN 16384u
+#define STACK_TOP_MAX ((uintptr_t)1 << 20)
 
 /* glibc's description of a field for debuggers: bits, number, offset. */
 struct db_field {
@@ -64,6 +71,7 @@ void leakroots_init(struct leakroots *r, struct vm *vm) {
   *r = (struct leakroots){0};
   leak_vec_init(&r->range, vm, sizeof(struct leak_range));
   leak_vec_init(&r->keep, vm, sizeof(uintptr_t));
+  leak_vec_init(&r->skip, vm, sizeof(struct leak_range));
   struct leak_libc *c = &r->libc;
   tls_layout_init(&c->tls);
   char *rtld = dlsym(RTLD_DEFAULT, "_rtld_global");
@@ -79,17 +87,23 @@ void leakroots_init(struct leakroots *r, struct vm *vm) {
 void leakroots_free(struct leakroots *r) {
   leak_vec_free(&r->range);
   leak_vec_free(&r->keep);
+  leak_vec_free(&r->skip);
 }
 
-static void add(struct leakroots *r, uintptr_t lo, uintptr_t hi) {
+static void add_to(struct leakroots *r, struct leak_vec *v, uintptr_t lo,
+                   uintptr_t hi) {
   lo = align_up(lo, PTR_BYTES);
   hi = align_down(hi, PTR_BYTES);
   if (lo >= hi) return;
-  struct leak_range *e = leak_vec_push(&r->range);
+  struct leak_range *e = leak_vec_push(v);
   if (e)
     *e = (struct leak_range){lo, hi};
   else
     r->lost = true;
+}
+
+static void add(struct leakroots *r, uintptr_t lo, uintptr_t hi) {
+  add_to(r, &r->range, lo, hi);
 }
 
 static void keep(struct leakroots *r, uintptr_t p) {
@@ -188,6 +202,33 @@ void leakroots_add_stack(struct leakroots *r, int tid, uintptr_t sp) {
     add(r, m.start, tid == getpid() ? m.end : end);
 }
 
+/* The thread's own stack, as its descriptor has it: three words somewhere in it,
+ * the lowest address, the size and the guard's size. */
+static void skip_stack(struct leakroots *r, uintptr_t pd, void *arg) {
+  (void)arg;
+  for (size_t at = 0; at + 3 * PTR_BYTES <= r->libc.tls.descriptor;
+       at += PTR_BYTES) {
+    uintptr_t lo = load(pd + at), size = load(pd + at + PTR_BYTES);
+    uintptr_t guard = load(pd + at + 2 * PTR_BYTES);
+    if (lo == 0 || !is_aligned(lo | size | guard, STACK_ALIGN)) continue;
+    if (lo > pd || size < STACK_MIN || guard > size || pd - lo >= size)
+      continue;
+    if (size - (pd - lo) > STACK_TOP_MAX) continue;
+    add_to(r, &r->skip, lo, lo + size);
+    return;
+  }
+}
+
+/* Stacks are scanned from their stack pointers, or not at all. */
+static void skip_stacks(struct leakroots *r) {
+  struct procfs_mapping m;
+  visit_descriptors(r, STACKS_USED, skip_stack, NULL);
+  visit_descriptors(r, STACKS_USER, skip_stack, NULL);
+  visit_descriptors(r, STACKS_CACHED, skip_stack, NULL);
+  if (procfs_find_mapping(getauxval(AT_RANDOM), &m))
+    add_to(r, &r->skip, m.start, m.end);
+}
+
 /* --- thread-local storage --- */
 
 /* The dtv of a thread; *n: its slots. NULL: none. */
@@ -231,6 +272,7 @@ void leakroots_add_threads(struct leakroots *r) {
   visit_descriptors(r, STACKS_USED, add_thread, NULL);
   visit_descriptors(r, STACKS_USER, add_thread, NULL);
   visit_descriptors(r, STACKS_CACHED, keep_thread, NULL);
+  skip_stacks(r);
   /* In case that there are no such lists. */
   uintptr_t lo, hi, tp = arch_thread_pointer();
   tls_thread_area(&r->libc.tls, tp, &lo, &hi);

@@ -18,7 +18,9 @@ struct leakroots {
   struct leak_libc libc;
   struct leak_vec range; /* struct leak_range: scanned */
   struct leak_vec keep;  /* uintptr_t: blocks that are not scanned */
-  bool lost;             /* memory ran out */
+  struct leak_vec skip; /* struct leak_range: stacks, which are no mapped memory
+                            like other */
+  bool lost;            /* memory ran out */
 };
 
 /* Asks the C library; may allocate, so before anything is stopped. */
@@ -33,6 +35,10 @@ void leakroots_add_stack(struct leakroots *r, int tid, uintptr_t sp);
 void leakroots_add_threads(struct leakroots *r);
 /* What the dynamic linker knows of loaded objects. */
 void leakroots_add_link_maps(struct leakroots *r);
+/* Has the scan go through all of the program's anonymous memory that is none of
+ * skip's and none of the library's. In the copy, or when all threads are stopped;
+ * after all of the above. leakmaps.c */
+void leakroots_scan_mapped(struct leakroots *r, struct leakscan *ls);
 void leakroots_free(struct leakroots *r);
 
 #endif

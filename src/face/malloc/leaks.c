@@ -23,9 +23,9 @@
  * size, and what the scan meets (a page that cannot be read, too little memory) is
  * the copy's trouble. Where no copy can be had, the scan comes before 4.
  *
- * What is not seen: memory that the program has from mmap, and therefore blocks
- * that only such memory refers to; pointers that are not kept as such (XOR lists,
- * low or high bits in use beyond the block). docs/leaks.md says it to users.
+ * What is not seen: pointers in files and shared memory, and such as are not kept as
+ * addresses (XOR lists, bits in use beyond the block). docs/leaks.md says it to
+ * users.
  */
 #include "face/malloc/leaks.h"
 
@@ -100,6 +100,7 @@ static bool mark_from_roots(struct report *rp, struct leakscan *ls) {
   ls->special_find = find_hardened;
   for (size_t i = 0; i < rp->roots.range.n; i++)
     leakscan_range(ls, r[i].lo, r[i].hi);
+  if (!opt.nomaps) leakroots_scan_mapped(&rp->roots, ls);
   /* After what is reachable, whose words count. */
   for (size_t i = 0; i < rp->roots.keep.n; i++) leakscan_keep(ls, kept[i]);
   return true;
@@ -117,29 +118,55 @@ static void scan(struct report *rp) {
 
 /* --- the copy --- */
 
-/* A page of the program's that cannot be read holds no pointers. */
+/* What handling faults changes in this process. */
+struct faults {
+  struct sigaction segv, bus;
+  sigset_t mask;
+};
+
+#define OPENED_MAX 256u
+
+static struct {
+  uintptr_t last;
+  uintptr_t page[OPENED_MAX]; /* made readable: to be closed again */
+  unsigned npages;
+} opened;
+
+/* A page of the program's that cannot be read holds no pointers: it is made
+ * readable, or, where there is no memory behind it, replaced. */
 static void on_fault(int signo, siginfo_t *info, void *context) {
-  static uintptr_t last;
   size_t page_size = vm_system()->page_size;
   uintptr_t page = align_down((uintptr_t)info->si_addr, page_size);
   (void)signo, (void)context;
-  if (page == last || page == 0) _exit(1);
-  last = page;
-  if (mprotect((void *)page, page_size, PROT_READ | PROT_WRITE) == 0) return;
-  void *p = mmap((void *)page, page_size, PROT_READ | PROT_WRITE,
+  if (page == opened.last || page == 0) _exit(1);
+  opened.last = page;
+  if (mprotect((void *)page, page_size, PROT_READ) == 0) {
+    if (opened.npages < OPENED_MAX) opened.page[opened.npages++] = page;
+    return;
+  }
+  void *p = mmap((void *)page, page_size, PROT_READ,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (p == MAP_FAILED) _exit(1);
 }
 
-static void handle_faults(void) {
+static void handle_faults(struct faults *f) {
   struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
   sigset_t set;
+  opened.last = opened.npages = 0;
   sigfillset(&set);
   sigdelset(&set, SIGSEGV);
   sigdelset(&set, SIGBUS);
-  pthread_sigmask(SIG_SETMASK, &set, NULL);
-  sigaction(SIGSEGV, &sa, NULL);
-  sigaction(SIGBUS, &sa, NULL);
+  pthread_sigmask(SIG_SETMASK, &set, &f->mask);
+  sigaction(SIGSEGV, &sa, &f->segv);
+  sigaction(SIGBUS, &sa, &f->bus);
+}
+
+static void handle_faults_no_more(const struct faults *f) {
+  for (unsigned i = 0; i < opened.npages; i++)
+    mprotect((void *)opened.page[i], vm_system()->page_size, PROT_NONE);
+  sigaction(SIGSEGV, &f->segv, NULL);
+  sigaction(SIGBUS, &f->bus, NULL);
+  pthread_sigmask(SIG_SETMASK, &f->mask, NULL);
 }
 
 /* fork without what belongs to it: no handlers are called, and the parent gets no
@@ -190,18 +217,22 @@ static void add_thread(int tid, uintptr_t sp, bool deaf, void *report) {
 
 /* The child's pid; 0: there is none. */
 static int scan_or_copy(struct report *rp) {
+  struct faults f;
   int pid = rp->copy ? copy_process() : -1;
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, "mallocgc-leaks");
-    handle_faults();
+    handle_faults(&f);
     unlock_modules(true);
     scan(rp);
     _exit(0);
   }
   unlock_modules(false);
-  if (pid < 0) scan(rp);
-  return pid < 0 ? 0 : pid;
+  if (pid > 0) return pid;
+  handle_faults(&f);
+  scan(rp);
+  handle_faults_no_more(&f);
+  return 0;
 }
 
 static bool take_stock(struct report *rp) {
@@ -330,8 +361,8 @@ static void after_fork_in_child(void) {
 }
 
 bool leaks_parse(const char *list, struct leak_options *o) {
-  static const char *const words[] = {"0",      "1",    "exit",
-                                      "signal", "json", "inplace"};
+  static const char *const words[] = {"0",    "1",       "exit",  "signal",
+                                      "json", "inplace", "nomaps"};
   bool asked = false, good = true;
   while (*list) {
     size_t n = strcspn(list, ","), i = 0;
@@ -343,6 +374,7 @@ bool leaks_parse(const char *list, struct leak_options *o) {
     if (i == 3) o->on_signal = asked = true;
     if (i == 4) o->json = true;
     if (i == 5) o->inplace = true;
+    if (i == 6) o->nomaps = true;
     if (i == array_len(words)) good = false;
     list += n;
     if (*list == ',') list++;

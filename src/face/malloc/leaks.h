@@ -11,6 +11,7 @@ struct leak_options {
   bool on_signal;
   bool json;
   bool inplace;     /* scan in this process, not in a copy of it */
+  bool nomaps;      /* memory that the program has mapped is no root */
   int signo;        /* of on_signal */
   int exit_code;    /* of a program with leaks; 0: its own */
   const char *path; /* NULL: standard error */
@@ -24,7 +25,7 @@ struct leak_times {
 };
 
 /**
- * Reads MALLOCGC_LEAKS: a list of exit (or 1), signal, json, inplace.
+ * Reads MALLOCGC_LEAKS: a list of exit (or 1), signal, json, inplace, nomaps.
  *
  * Units:   none.
  * Returns: false when a word is not one of these; the others are in force.
