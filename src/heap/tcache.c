@@ -49,8 +49,8 @@ _Thread_local struct tcache *tcache_self
 #define SPAN_MAX_BYTES 131072u
 /* Empty spans kept by a thread: a part of what it owns, within bounds. */
 #define KEEP_SHIFT 4
-#define KEEP_MIN 32768u
-#define KEEP_MAX (256u << 10)
+#define KEEP_MIN 16384u
+#define KEEP_MAX 65536u
 
 /* --- lists of slots --- */
 

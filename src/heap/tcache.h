@@ -68,7 +68,7 @@ struct tcache_bin {
 struct tcache {
   /* The lists, by size class; [0] is always empty. What fast paths touch comes
    * first. */
-  uintptr_t head[TCACHE_CLASSES]; /* (o) */
+  MGC_CACHE_ALIGNED uintptr_t head[TCACHE_CLASSES]; /* (o) */
   /* (c) Offset of head[class] for each (size + 15) / 16 up to the maximum, or all
    * 0, which is head[0]'s: tcache_slow_only. */
   uint16_t headoff[TCACHE_DIRECT_MAX / 16 + 1];
@@ -117,9 +117,10 @@ struct theap {
 /* --- the two globals that fast paths read; constant after initialisation --- */
 
 struct tcache_globals {
-  struct pagemap map;
+  MGC_CACHE_ALIGNED struct pagemap map;
   uint64_t secret; /* of the pairs; never 0 */
 };
+/* A line of its own: nothing near it is ever written. */
 extern struct tcache_globals tcache_globals;
 /* The end of every free list: two words whose pair never matches. */
 extern const uint64_t tcache_none[2];
