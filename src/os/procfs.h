@@ -63,10 +63,9 @@ MGC_MUST_CHECK bool procfs_find_mapping(uintptr_t addr,
  * read and written: anonymous memory, brk's, the main thread's stack.
  * Errors: false when /proc cannot be read; some may have been visited.
  * Threads: any; async-signal-safe. The kernel may change it meanwhile. */
-MGC_MUST_CHECK bool procfs_visit_anonymous(void (*visit)(uintptr_t lo,
-                                                         uintptr_t hi,
-                                                         void *arg),
-                                           void *arg);
+MGC_MUST_CHECK bool
+procfs_visit_anonymous(void (*visit)(uintptr_t lo, uintptr_t hi, void *arg),
+                       void *arg);
 
 /* Which of npages pages from addr on, a multiple of the page size, have contents:
  * bit i of out[i / 64]. A page without was never touched, and reads as zero.

@@ -202,6 +202,65 @@ Test(procfs, find_mapping_reads_past_many_lines) {
   }
 }
 
+struct wanted_area {
+  uintptr_t at, last;
+  bool found, in_order;
+};
+
+static void look_for(uintptr_t lo, uintptr_t hi, void *arg) {
+  struct wanted_area *w = arg;
+  cr_assert_lt(lo, hi);
+  if (lo < w->last) w->in_order = false;
+  w->last = hi;
+  if (w->at >= lo && w->at < hi) w->found = true;
+}
+
+static bool is_anonymous(const void *p) {
+  struct wanted_area w = {.at = (uintptr_t)p, .in_order = true};
+  cr_assert(procfs_visit_anonymous(look_for, &w));
+  cr_assert(w.in_order);
+  return w.found;
+}
+
+Test(procfs, visit_anonymous_tells_memory_of_no_file_only) {
+  static const struct {
+    int prot, flags;
+    bool anonymous;
+  } cases[] = {
+      {PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, true},
+      {PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, true},
+      {PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, false},
+      {PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, false},
+      {PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, false},
+      {PROT_READ | PROT_WRITE, MAP_PRIVATE, false},
+  };
+  int local, fd = open("/proc/self/exe", O_RDONLY);
+  cr_assert_geq(fd, 0);
+  for (size_t i = 0; i < array_len(cases); i++) {
+    void *p = mmap(NULL, 8192, cases[i].prot, cases[i].flags,
+                   cases[i].flags & MAP_ANONYMOUS ? -1 : fd, 0);
+    cr_assert_neq(p, MAP_FAILED);
+    cr_assert_eq(is_anonymous(p), cases[i].anonymous, "case %zu", i);
+    munmap(p, 8192);
+  }
+  cr_assert(is_anonymous(&local)); /* the stack */
+  cr_assert_not(is_anonymous((void *)(uintptr_t)look_for));
+}
+
+Test(procfs, pages_present_are_those_that_were_touched) {
+  enum { PAGES = 1000 };
+  uint64_t present[(PAGES + 63) / 64];
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  char *p = mmap(NULL, PAGES * page, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  cr_assert_neq(p, MAP_FAILED);
+  madvise(p, PAGES * page, MADV_NOHUGEPAGE);
+  for (size_t i = 0; i < PAGES; i += 7) p[i * page] = 1;
+  cr_assert(procfs_pages_present((uintptr_t)p, PAGES, present));
+  for (size_t i = 0; i < PAGES; i++)
+    cr_assert_eq((present[i / 64] >> (i % 64)) & 1, i % 7 == 0, "page %zu", i);
+}
+
 Test(procfs, blocked_signals_of_another_thread) {
   struct crowd c;
   uint64_t mask = 0;
