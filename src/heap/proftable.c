@@ -57,7 +57,9 @@ static void grow_heads(struct proftable *t) {
   free_table(t, t->head, t->nheads, sizeof t->head[0]);
   t->head = head;
   t->nheads = n;
-  for (struct prof_bucket *b = t->first; b; b = b->next) link_bucket(t, b);
+  for (struct prof_bucket *b = atomic_ptr_load_relaxed(&t->first); b;
+       b = atomic_ptr_load_relaxed(&b->next))
+    link_bucket(t, b);
 }
 
 static bool same_stack(const struct prof_bucket *b, const uintptr_t *frames,
@@ -85,8 +87,8 @@ struct prof_bucket *proftable_bucket(struct proftable *t,
   memcpy(b->frame, frames, nframes * sizeof frames[0]);
   if (++t->nbuckets > t->nheads) grow_heads(t);
   link_bucket(t, b);
-  if (t->last) t->last->next = b;
-  if (!t->first) t->first = b;
+  /* release: pairs with the acquires in proftable_next */
+  atomic_ptr_store_release(t->last ? &t->last->next : &t->first, b);
   t->last = b;
   return b;
 }
@@ -126,8 +128,8 @@ void proftable_add(struct proftable *t, uintptr_t addr, size_t size,
   *slot = (struct prof_live){.addr = addr, .size = size, .bucket = bucket};
   t->nlive++;
   if (!bucket) return;
-  bucket->allocs++;
-  bucket->alloc_bytes += size;
+  atomic_u64_fetch_add_relaxed(&bucket->alloc_bytes, size);
+  atomic_u64_fetch_add_relaxed(&bucket->allocs, 1);
 }
 
 /* Slot i becomes free: whatever follows without a gap and may lie nearer to its
@@ -148,8 +150,9 @@ bool proftable_remove(struct proftable *t, uintptr_t addr) {
   struct prof_live *slot = &t->live[i];
   if (slot->addr == 0) return false;
   if (slot->bucket) {
-    slot->bucket->frees++;
-    slot->bucket->free_bytes += slot->size;
+    /* release: pairs with the acquires in proftable_read */
+    atomic_u64_fetch_add_release(&slot->bucket->free_bytes, slot->size);
+    atomic_u64_fetch_add_release(&slot->bucket->frees, 1);
   }
   t->nlive--;
   close_gap(t, i);
@@ -160,6 +163,26 @@ const struct prof_live *proftable_find(const struct proftable *t,
                                        uintptr_t addr) {
   const struct prof_live *slot = &t->live[probe(t, addr)];
   return slot->addr ? slot : NULL;
+}
+
+/* --- reading --- */
+
+const struct prof_bucket *proftable_next(const struct proftable *t,
+                                         const struct prof_bucket *b) {
+  return atomic_ptr_load_acquire(b ? &b->next : &t->first);
+}
+
+struct prof_sums proftable_read(const struct prof_bucket *b) {
+  /* What was freed is read first: then what was allocated is no less. */
+  uint64_t frees = atomic_u64_load_acquire(&b->frees);
+  uint64_t free_bytes = atomic_u64_load_acquire(&b->free_bytes);
+  struct prof_sums s = {.all = atomic_u64_load_relaxed(&b->allocs),
+                        .all_bytes = atomic_u64_load_relaxed(&b->alloc_bytes)};
+  s.live = s.all - frees;
+  s.live_bytes = s.all_bytes - free_bytes;
+  if (s.all == 0) s.all_bytes = 0;
+  if (s.live == 0) s.live_bytes = 0;
+  return s;
 }
 
 void proftable_verify(const struct proftable *t) {
@@ -176,9 +199,11 @@ void proftable_verify(const struct proftable *t) {
       bytes += l->size;
     }
   }
-  for (const struct prof_bucket *b = t->first; b; b = b->next) {
-    sum += b->allocs - b->frees;
-    sum_bytes += b->alloc_bytes - b->free_bytes;
+  const struct prof_bucket *b = NULL;
+  while ((b = proftable_next(t, b)) != NULL) {
+    struct prof_sums s = proftable_read(b);
+    sum += s.live;
+    sum_bytes += s.live_bytes;
   }
   if (n != t->nlive || live != sum || bytes != sum_bytes)
     verify_fail("proftable I2", "slots=%zu nlive=%zu live=%llu sum=%llu", n,

@@ -13,7 +13,11 @@
  *       have a bucket; the same for bytes
  *
  * All of it is metadata (persistent, struct vm), nothing comes from malloc. The
- * caller locks, except for what the fields say.
+ * caller locks; but buckets may be read without the lock, also by a signal handler
+ * that has interrupted whoever holds it: proftable_read.
+ *
+ * Lock key: (c) const after init  (a) written under the caller's lock, read by
+ * anyone; the others: the caller's lock
  */
 #ifndef MGC_HEAP_PROFTABLE_H
 #define MGC_HEAP_PROFTABLE_H
@@ -23,13 +27,13 @@
 #include "os/vm.h"
 
 struct prof_bucket {
-  struct prof_bucket *chain; /* of the same hash */
-  struct prof_bucket *next;  /* made after this one */
-  uint64_t hash;             /* (c) */
-  uint32_t size_step;        /* (c) sample_size_step */
-  uint32_t nframes;          /* (c) */
-  uint64_t allocs, alloc_bytes;
-  uint64_t frees, free_bytes;
+  struct prof_bucket *chain;             /* of the same hash */
+  struct atomic_ptr next;                /* (a) made after this one */
+  uint64_t hash;                         /* (c) */
+  uint32_t size_step;                    /* (c) sample_size_step */
+  uint32_t nframes;                      /* (c) */
+  struct atomic_u64 allocs, alloc_bytes; /* (a) */
+  struct atomic_u64 frees, free_bytes;   /* (a) */
   uintptr_t frame[]; /* (c) return addresses, innermost first */
 };
 
@@ -45,7 +49,8 @@ struct proftable {
   struct memstat *stat;      /* (c) */
   struct prof_bucket **head; /* nheads chains, a power of two */
   size_t nheads, nbuckets;
-  struct prof_bucket *first, *last;
+  struct atomic_ptr first; /* (a) struct prof_bucket * */
+  struct prof_bucket *last;
   struct prof_live *live; /* nslots, a power of two */
   size_t nslots, nlive;
 };
@@ -69,6 +74,18 @@ bool proftable_remove(struct proftable *t, uintptr_t addr);
 /* The live object at addr, or NULL; valid until the next change. */
 const struct prof_live *proftable_find(const struct proftable *t,
                                        uintptr_t addr);
+/* The buckets in order of creation: the first for NULL, NULL after the last.
+ * Threads: any; async-signal-safe. */
+const struct prof_bucket *proftable_next(const struct proftable *t,
+                                         const struct prof_bucket *b);
+/* A bucket's sums: objects and bytes that are alive, and all that ever were.
+ * While others change them they may be those of neighbouring moments, but live is
+ * never more than all, and no objects have no bytes.
+ * Threads: any; async-signal-safe. */
+struct prof_sums {
+  uint64_t live, live_bytes, all, all_bytes;
+};
+struct prof_sums proftable_read(const struct prof_bucket *b);
 /* Fatal unless I1 and I2 hold. */
 void proftable_verify(const struct proftable *t);
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,8 @@ SITE(site_grown, realloc(old, size))
 SITE(site_zero, malloc(size))
 
 typedef void *(*site_function)(void *, size_t);
-static const site_function functions[NSITES] = {
+/* Volatile: or the compiler makes special copies of them, without their names. */
+static volatile const site_function functions[NSITES] = {
     site_a, site_b, site_c, site_large, site_aligned, site_grown, site_zero};
 
 static void *allocate(int site, size_t size) {
@@ -187,9 +189,29 @@ static void forked(long n, int out) {
   dprintf(out, "child %d\n", (int)pid);
 }
 
+/* A profile on request, in the middle of allocating and of freeing. */
+static void *busy(void *arg) {
+  for (long i = 0; i < 20000; i++) {
+    release(A, allocate(A, 700), 700);
+    release(LARGE, allocate(LARGE, 50000), 50000);
+  }
+  return arg;
+}
+
+static void interrupted(long n) {
+  pthread_t id[2];
+  for (int i = 0; i < 2; i++)
+    if (pthread_create(&id[i], NULL, busy, NULL)) abort();
+  for (long i = 0; i < n; i++) {
+    pthread_kill(id[i % 2], SIGUSR2);
+    usleep(500);
+  }
+  for (int i = 0; i < 2; i++) pthread_join(id[i], NULL);
+}
+
 /* Allocates on the way out, too. */
 static void *at_end;
-static void at_exit(void) { at_end = site_b(NULL, 1000000); }
+static void at_exit(void) { at_end = functions[B](NULL, 1000000); }
 
 static void report(int out) {
   static const char *names[NSITES] = {
@@ -198,8 +220,8 @@ static void report(int out) {
   for (int i = 0; i < NSITES; i++) {
     const struct site *s = &sites[i];
     dprintf(out, "%s %p %ld %ld %ld %ld\n", names[i],
-            *(void *const *)&functions[i], s->live, s->live_bytes, s->all,
-            s->all_bytes);
+            *(void *const volatile *)&functions[i], s->live, s->live_bytes,
+            s->all, s->all_bytes);
   }
 }
 
@@ -230,9 +252,16 @@ int main(int argc, char **argv) {
     split(n);
     if (chdir("/") != 0) abort();
   }
+  if (strcmp(what, "interrupted") == 0) interrupted(n);
+  if (strcmp(what, "signal") == 0) {
+    split(n);
+    raise(SIGUSR2);
+    report(1);
+    _exit(0);
+  }
   if (strcmp(what, "atexit") == 0) atexit(at_exit);
   if (strcmp(what, "doublefree") == 0) {
-    void *p = site_a(NULL, 700);
+    void *p = functions[A](NULL, 700);
     free(p);
     void *volatile again = p;
     free(again);

@@ -229,13 +229,27 @@ class Files(Base):
         self.assertEqual(sums["site_b"]["all"], 0)
         self.assertEqual(sums["site_a"]["live"], 1000)
 
+    def test_signal_writes_the_profile_of_the_moment(self):
+        r = self.execute("signal", 1000, rate=1)
+        said, functions = self.parse_report(r.stdout)
+        got = Profile(self.path("heap")).by_site(functions)
+        for name, sums in said.items():
+            self.assertEqual(got[name], sums)
+
+    def test_signals_interrupt_anything(self):
+        for rate in (1, 65536):
+            r = self.execute("interrupted", 200, rate=rate)
+            self.assertEqual(r.stderr, "")
+            profile = Profile(self.path("heap"))
+            self.assertEqual(profile.header, profile.raw)
+
     def test_relative_path_is_of_the_start(self):
         self.execute("chdir", 10, profile="./heap")
         Profile(self.path("heap"))
 
     def test_percent_sign(self):
-        self.execute("split", 10, profile="a%%b%c")
-        self.assertTrue(os.path.exists(self.path("a%b%c")))
+        self.execute("split", 10, profile="a%%p%c%")
+        self.assertTrue(os.path.exists(self.path("a%p%c%")))
 
     def test_file_that_cannot_be_written_is_said_and_no_more(self):
         r = self.execute("split", 10, profile=self.path("none/heap"))

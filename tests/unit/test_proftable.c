@@ -4,6 +4,7 @@
 #include "os/vmsource.h"
 #include "support/rng.h"
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <signal.h>
 
 struct fixture {
@@ -32,7 +33,7 @@ Test(proftable, same_stack_and_size_is_the_same_bucket) {
   cr_assert_neq(proftable_bucket(&f.t, b, 3, 100), p);
   cr_assert_neq(proftable_bucket(&f.t, a, 0, 100), p);
   cr_assert_eq(f.t.nbuckets, 5);
-  cr_assert_eq(f.t.first, p);
+  cr_assert_eq(proftable_next(&f.t, NULL), p);
 }
 
 Test(proftable, many_buckets_are_all_found_again) {
@@ -49,7 +50,8 @@ Test(proftable, many_buckets_are_all_found_again) {
     cr_assert_eq(proftable_bucket(&f.t, frames, 2, 64), b[i]);
   }
   size_t listed = 0;
-  for (struct prof_bucket *p = f.t.first; p; p = p->next) listed++;
+  const struct prof_bucket *p = NULL;
+  while ((p = proftable_next(&f.t, p)) != NULL) listed++;
   cr_assert_eq(listed, N);
   cr_assert_eq(f.t.nbuckets, N);
 }
@@ -87,8 +89,8 @@ Test(proftable, live_objects_are_those_of_the_model) {
     if (step % 10000 == 0) proftable_verify(&f.t);
   }
   cr_assert_eq(f.t.nlive, live);
-  cr_assert_eq(b->allocs - b->frees, live);
-  cr_assert_eq(b->alloc_bytes - b->free_bytes, bytes);
+  cr_assert_eq(proftable_read(b).live, live);
+  cr_assert_eq(proftable_read(b).live_bytes, bytes);
 }
 
 Test(proftable, object_without_bucket_is_known_and_not_counted) {
@@ -100,6 +102,40 @@ Test(proftable, object_without_bucket_is_known_and_not_counted) {
   proftable_verify(&f.t);
   cr_assert(proftable_remove(&f.t, 0x1000));
   cr_assert(!proftable_remove(&f.t, 0x1000));
+}
+
+static struct fixture shared;
+static struct atomic_bool done;
+
+static void *reader(void *arg) {
+  uint64_t last = 0;
+  while (!atomic_bool_load_acquire(&done)) {
+    const struct prof_bucket *b = NULL;
+    while ((b = proftable_next(&shared.t, b)) != NULL) {
+      struct prof_sums s = proftable_read(b);
+      cr_assert(s.live <= s.all && s.live_bytes <= s.all_bytes);
+      cr_assert(s.live > 0 || s.live_bytes == 0);
+      cr_assert(b->nframes == 1 && b->frame[0] > 0);
+      last = s.all;
+    }
+  }
+  (void)last;
+  return arg;
+}
+
+Test(proftable, buckets_are_read_without_the_lock) {
+  pthread_t t;
+  setup(&shared, vm_system());
+  pthread_create(&t, NULL, reader, NULL);
+  for (uintptr_t i = 1; i <= 100000; i++) {
+    uintptr_t frame = 1 + i % 3000;
+    struct prof_bucket *b = proftable_bucket(&shared.t, &frame, 1, 8);
+    cr_assert(proftable_reserve(&shared.t));
+    proftable_add(&shared.t, i * 16, 8, b);
+    cr_assert(proftable_remove(&shared.t, i * 16));
+  }
+  atomic_bool_store_release(&done, true);
+  pthread_join(t, NULL);
 }
 
 Test(proftable, no_memory_is_a_result) {
@@ -137,6 +173,6 @@ Test(proftable, sums_that_disagree_are_fatal, .signal = SIGABRT) {
   struct prof_bucket *b = proftable_bucket(&f.t, &frame, 1, 8);
   cr_assert(proftable_reserve(&f.t));
   proftable_add(&f.t, 0x1000, 5, b);
-  b->frees++;
+  atomic_u64_fetch_add_relaxed(&b->frees, 1);
   proftable_verify(&f.t);
 }

@@ -322,12 +322,14 @@ bool profile_start(struct mface *m) {
 }
 
 void profile_fork(bool before, bool child) MGC_NO_ANALYSIS {
-  (void)child;
   if (!profile) return;
-  if (before)
+  if (before) {
     mutex_lock(&profile->lock);
-  else
-    mutex_unlock(&profile->lock);
+    return;
+  }
+  /* Another thread may have been writing the file. */
+  if (child) atomic_u32_store_relaxed(&profile->writer.busy, 0);
+  mutex_unlock(&profile->lock);
 }
 
 /* After the functions that the program registered with atexit, and its own

@@ -10,14 +10,25 @@
 #include "face/malloc/stack.h"
 #include "heap/proftable.h"
 
+/* The file that is being written. */
+struct prof_writer {
+  struct atomic_u32 busy; /* one at a time has the rest */
+  int fd;
+  int error; /* the first errno, or 0 */
+  size_t len;
+  char buf[8192];
+  char name[4200];
+};
+
 struct profile {
   struct mutex lock;      /* rank profile */
   struct proftable table; /* (lock) */
   /* Spans of sampled small objects, by class: those with a free slot (lock). */
   struct list spans[TCACHE_CLASSES];
-  uint64_t rate;            /* (c) bytes */
-  int pid;                  /* (c) of the process that started it */
-  const char *path;         /* (c) absolute, with %p */
+  uint64_t rate;    /* (c) bytes */
+  int pid;          /* (c) of the process that started it */
+  const char *path; /* (c) absolute, with %p */
+  struct prof_writer writer;
   struct atomic_u64 nseeds; /* threads that have begun to count */
   uint64_t seed;            /* (c) */
 };
@@ -25,10 +36,10 @@ struct profile {
 /* NULL: no profile is being taken. Constant after the start. */
 extern struct profile *profile;
 
-/* Writes the profile to its file, anew. Nothing happens when none is taken, or in
- * a child of fork whose file would be the parent's.
+/* Writes the profile to its file, anew. Nothing happens when none is taken, in a
+ * child of fork whose file would be the parent's, or when it is being written.
  * Errors: false, and a line on standard error. Threads: any, while others
- * allocate; not from a signal handler. profwrite.c */
+ * allocate; async-signal-safe; errno is preserved. profwrite.c */
 bool profile_write(void);
 
 /* The stack with which p, the first byte of a live object, was allocated.

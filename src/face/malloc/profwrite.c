@@ -15,8 +15,10 @@
  * reader scales each line by 1 / (1 - exp(-mean size / rate)). At rate 1 they are
  * exact, and the header says "heapprofile", with which nothing is scaled.
  *
- * Buckets are only ever added, at the end, so the lock is held for one at a time
- * and not while the file is written: a slow disk does not stop the program.
+ * No lock is taken and nothing allocated, so that a signal handler (report.c, on
+ * SIGUSR2) may write a profile whatever it has interrupted: buckets are only ever
+ * added, and their sums are read without the lock. A stack that could not be
+ * read is the one address 0x1.
  */
 #include "face/malloc/profile.h"
 
@@ -26,18 +28,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct writer {
-  int fd;
-  int error; /* the first errno, or 0 */
-  size_t len;
-  char buf[8192];
-};
-
-struct sums {
-  uint64_t allocs, alloc_bytes, frees, free_bytes;
-};
-
-static void flush(struct writer *w) {
+static void flush(struct prof_writer *w) {
   size_t done = 0;
   while (w->error == 0 && done < w->len) {
     ssize_t n = write(w->fd, w->buf + done, w->len - done);
@@ -49,31 +40,22 @@ static void flush(struct writer *w) {
   w->len = 0;
 }
 
-static void put_text(struct writer *w, const char *s) {
+static void put_text(struct prof_writer *w, const char *s) {
   size_t n = strlen(s);
   if (w->len + n > sizeof w->buf) flush(w);
   memcpy(w->buf + w->len, s, n);
   w->len += n;
 }
 
-static void put_sums(struct writer *w, const struct sums *s) {
+static void put_sums(struct prof_writer *w, const struct prof_sums *s) {
   char line[128];
   print_format(line, sizeof line, "%llu: %llu [%llu: %llu] @",
-               (unsigned long long)(s->allocs - s->frees),
-               (unsigned long long)(s->alloc_bytes - s->free_bytes),
-               (unsigned long long)s->allocs,
-               (unsigned long long)s->alloc_bytes);
+               (unsigned long long)s->live, (unsigned long long)s->live_bytes,
+               (unsigned long long)s->all, (unsigned long long)s->all_bytes);
   put_text(w, line);
 }
 
-static void add(struct sums *to, const struct prof_bucket *b) {
-  to->allocs += b->allocs;
-  to->alloc_bytes += b->alloc_bytes;
-  to->frees += b->frees;
-  to->free_bytes += b->free_bytes;
-}
-
-static void put_header(struct writer *w, const struct sums *total) {
+static void put_header(struct prof_writer *w, const struct prof_sums *total) {
   char line[64] = " heapprofile\n";
   put_text(w, "heap profile: ");
   put_sums(w, total);
@@ -83,37 +65,33 @@ static void put_header(struct writer *w, const struct sums *total) {
   put_text(w, line);
 }
 
-static void put_bucket(struct writer *w, const struct prof_bucket *b,
-                       const struct sums *s) {
+static void put_bucket(struct prof_writer *w, const struct prof_bucket *b) {
+  struct prof_sums s = proftable_read(b);
   char frame[32];
-  put_sums(w, s);
+  put_sums(w, &s);
   for (uint32_t i = 0; i < b->nframes; i++) {
     print_format(frame, sizeof frame, " 0x%llx",
                  (unsigned long long)b->frame[i]);
     put_text(w, frame);
   }
-  /* A reader wants one frame at least. */
   put_text(w, b->nframes ? "\n" : " 0x1\n");
 }
 
-static void put_buckets(struct writer *w) {
-  struct sums total = {0};
-  mutex_lock(&profile->lock);
-  const struct prof_bucket *first = profile->table.first;
-  for (const struct prof_bucket *b = first; b; b = b->next) add(&total, b);
-  mutex_unlock(&profile->lock);
-  put_header(w, &total);
-  for (const struct prof_bucket *b = first, *next; b; b = next) {
-    struct sums s = {0};
-    mutex_lock(&profile->lock);
-    add(&s, b);
-    next = b->next;
-    mutex_unlock(&profile->lock);
-    put_bucket(w, b, &s);
+static void put_buckets(struct prof_writer *w) {
+  struct prof_sums total = {0};
+  const struct prof_bucket *b = NULL;
+  while ((b = proftable_next(&profile->table, b)) != NULL) {
+    struct prof_sums s = proftable_read(b);
+    total.live += s.live;
+    total.live_bytes += s.live_bytes;
+    total.all += s.all;
+    total.all_bytes += s.all_bytes;
   }
+  put_header(w, &total);
+  while ((b = proftable_next(&profile->table, b)) != NULL) put_bucket(w, b);
 }
 
-static void put_maps(struct writer *w) {
+static void put_maps(struct prof_writer *w) {
   put_text(w, "\nMAPPED_LIBRARIES:\n");
   flush(w);
   int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -144,33 +122,52 @@ bool profile_file_name(const char *path, int pid, char *buf, size_t n) {
   return true;
 }
 
-static bool write_file(const char *name) {
-  struct writer w = {.len = 0};
-  w.fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (w.fd < 0) {
-    w.error = errno;
+static bool write_file(struct prof_writer *w) {
+  w->error = 0;
+  w->len = 0;
+  w->fd = open(w->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (w->fd < 0) {
+    w->error = errno;
   } else {
-    put_buckets(&w);
-    put_maps(&w);
-    if (close(w.fd) != 0 && w.error == 0) w.error = errno;
+    put_buckets(w);
+    put_maps(w);
+    if (close(w->fd) != 0 && w->error == 0) w->error = errno;
   }
-  if (w.error)
-    print_fd(2, "mallocgc: cannot write heap profile: %s: %s\n", name,
-             strerrordesc_np(w.error));
-  return w.error == 0;
+  if (w->error)
+    print_fd(2, "mallocgc: cannot write heap profile: %s: %s\n", w->name,
+             strerrordesc_np(w->error));
+  return w->error == 0;
+}
+
+/* Whether the name has the process's id in it. */
+static bool is_per_process(const char *path) {
+  for (; *path; path++) {
+    if (path[0] != '%') continue;
+    if (path[1] == 'p') return true;
+    if (path[1] == '%') path++;
+  }
+  return false;
+}
+
+static bool write_once(struct prof_writer *w) {
+  int pid = getpid();
+  if (pid != profile->pid && !is_per_process(profile->path)) return true;
+  if (profile_file_name(profile->path, pid, w->name, sizeof w->name))
+    return write_file(w);
+  print_fd(2, "mallocgc: cannot write heap profile: name is too long\n");
+  return false;
 }
 
 bool profile_write(void) {
-  char name[4200], started[4200];
+  uint32_t expect = 0;
+  int saved = errno;
   if (!profile) return true;
-  int saved = errno, pid = getpid();
-  bool ok =
-      profile_file_name(profile->path, pid, name, sizeof name) &&
-      profile_file_name(profile->path, profile->pid, started, sizeof started);
-  if (!ok)
-    print_fd(2, "mallocgc: cannot write heap profile: name is too long\n");
-  else if (pid == profile->pid || strcmp(name, started) != 0)
-    ok = write_file(name);
+  struct prof_writer *w = &profile->writer;
+  /* acquire: pairs with the release below. Whoever comes second leaves: it may
+   * have interrupted the first. */
+  if (!atomic_u32_cas_acquire(&w->busy, &expect, 1)) return true;
+  bool ok = write_once(w);
+  atomic_u32_store_release(&w->busy, 0);
   errno = saved;
   return ok;
 }

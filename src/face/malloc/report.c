@@ -8,7 +8,8 @@
  * ask: it prints nothing at exit, or a server would print a report for each of
  * its workers. It answers SIGUSR2 like any other.
  *
- * On SIGUSR2, when a report was asked for and the signal was at its default when
+ * On SIGUSR2, when a report (or a heap profile, which is then written, too:
+ * profile.h) was asked for and the signal was at its default when
  * the library started. A program that takes the signal for itself gets it. The
  * handler makes the report itself, in whatever thread the kernel chose, and may
  * have interrupted the allocator anywhere. This is safe because
@@ -34,6 +35,7 @@
 #include "face/malloc/msnap.h"
 
 #include "base/print.h"
+#include "face/malloc/profile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -217,7 +219,8 @@ static void report_once(const char *when) {
 
 static void on_signal(int signo) {
   (void)signo;
-  report_once("while running");
+  if (state.asked) report_once("while running");
+  profile_write();
 }
 
 static void claim_signal(void) {
@@ -256,6 +259,7 @@ static void choose_style(void) {
 }
 
 void report_start(struct mface *m) {
+  if (profile) claim_signal();
   if (!m->opt.report) return;
   state.json = m->opt.report_json;
   state.path = m->opt.report_path;
