@@ -72,6 +72,7 @@ void leakroots_init(struct leakroots *r, struct vm *vm) {
   leak_vec_init(&r->range, vm, sizeof(struct leak_range));
   leak_vec_init(&r->keep, vm, sizeof(uintptr_t));
   leak_vec_init(&r->skip, vm, sizeof(struct leak_range));
+  leak_vec_init(&r->thread, vm, sizeof(struct leak_thread));
   struct leak_libc *c = &r->libc;
   tls_layout_init(&c->tls);
   char *rtld = dlsym(RTLD_DEFAULT, "_rtld_global");
@@ -88,6 +89,7 @@ void leakroots_free(struct leakroots *r) {
   leak_vec_free(&r->range);
   leak_vec_free(&r->keep);
   leak_vec_free(&r->skip);
+  leak_vec_free(&r->thread);
 }
 
 static void add_to(struct leakroots *r, struct leak_vec *v, uintptr_t lo,
@@ -162,50 +164,11 @@ MGC_NO_SANITIZE static int tid_of(const struct leakroots *r, uintptr_t pd) {
   return *(const volatile int *)(pd + r->libc.pd_tid);
 }
 
-struct wanted {
-  int tid;
-  uintptr_t pd; /* 0: not found */
-};
-
-static void match_tid(struct leakroots *r, uintptr_t pd, void *arg) {
-  struct wanted *w = arg;
-  if (tid_of(r, pd) == w->tid) w->pd = pd;
-}
-
 /* --- stacks --- */
 
-/* The end of the thread's own stack, or, of the main thread's, which has no
- * descriptor there, an address in it; 0: not known. */
-static uintptr_t stack_end(struct leakroots *r, int tid) {
-  struct wanted w = {.tid = tid};
-  uintptr_t lo, end = 0;
-  if (tid == getpid()) return getauxval(AT_RANDOM);
-  visit_descriptors(r, STACKS_USED, match_tid, &w);
-  if (!w.pd) visit_descriptors(r, STACKS_USER, match_tid, &w);
-  if (w.pd) tls_thread_area(&r->libc.tls, thread_pointer(r, w.pd), &lo, &end);
-  return end;
-}
-
-void leakroots_add_stack(struct leakroots *r, int tid, uintptr_t sp) {
-  struct procfs_mapping m;
-  uintptr_t end = stack_end(r, tid);
-  if (sp && procfs_find_mapping(sp, &m) && m.read) {
-    bool own = end > sp && end <= m.end;
-    /* A thread of pthread_create has its descriptor at the end of its stack. What
-     * is mapped behind it belongs to somebody else. */
-    add(r, sp, own && tid != getpid() ? end : m.end);
-    if (own) return;
-  }
-  /* It was running and could not be stopped, or is on another stack (a signal's,
-   * a coroutine's): all that there is of its own. */
-  if (end && procfs_find_mapping(end - 1, &m) && m.read)
-    add(r, m.start, tid == getpid() ? m.end : end);
-}
-
-/* The thread's own stack, as its descriptor has it: three words somewhere in it,
- * the lowest address, the size and the guard's size. */
-static void skip_stack(struct leakroots *r, uintptr_t pd, void *arg) {
-  (void)arg;
+/* The bounds of the thread's own stack, as its descriptor has them: three words
+ * somewhere in it, the lowest address, the size and the guard's size. */
+static struct leak_range stack_of(const struct leakroots *r, uintptr_t pd) {
   for (size_t at = 0; at + 3 * PTR_BYTES <= r->libc.tls.descriptor;
        at += PTR_BYTES) {
     uintptr_t lo = load(pd + at), size = load(pd + at + PTR_BYTES);
@@ -214,19 +177,57 @@ static void skip_stack(struct leakroots *r, uintptr_t pd, void *arg) {
     if (lo > pd || size < STACK_MIN || guard > size || pd - lo >= size)
       continue;
     if (size - (pd - lo) > STACK_TOP_MAX) continue;
-    add_to(r, &r->skip, lo, lo + size);
-    return;
+    return (struct leak_range){lo + guard, lo + size};
   }
+  return (struct leak_range){0, 0};
 }
 
 /* Stacks are scanned from their stack pointers, or not at all. */
-static void skip_stacks(struct leakroots *r) {
+static void list_stack(struct leakroots *r, uintptr_t pd, void *living) {
+  struct leak_range s = stack_of(r, pd);
+  add_to(r, &r->skip, s.lo, s.hi);
+  if (!living) return;
+  struct leak_thread *t = leak_vec_push(&r->thread);
+  if (t)
+    *t = (struct leak_thread){tid_of(r, pd), s};
+  else
+    r->lost = true;
+}
+
+void leakroots_list_stacks(struct leakroots *r) {
   struct procfs_mapping m;
-  visit_descriptors(r, STACKS_USED, skip_stack, NULL);
-  visit_descriptors(r, STACKS_USER, skip_stack, NULL);
-  visit_descriptors(r, STACKS_CACHED, skip_stack, NULL);
-  if (procfs_find_mapping(getauxval(AT_RANDOM), &m))
-    add_to(r, &r->skip, m.start, m.end);
+  visit_descriptors(r, STACKS_USED, list_stack, r);
+  visit_descriptors(r, STACKS_USER, list_stack, r);
+  visit_descriptors(r, STACKS_CACHED, list_stack, NULL);
+  /* The main thread's is the kernel's to tell; its random bytes lie there. */
+  if (!procfs_find_mapping(getauxval(AT_RANDOM), &m)) return;
+  add_to(r, &r->skip, m.start, m.end);
+  struct leak_thread *t = leak_vec_push(&r->thread);
+  if (t)
+    *t = (struct leak_thread){getpid(), {m.start, m.end}};
+  else
+    r->lost = true;
+}
+
+/* The last entry counts: the main thread has a descriptor, too. */
+static struct leak_range own_stack(const struct leakroots *r, int tid) {
+  const struct leak_thread *t = r->thread.data;
+  for (size_t i = r->thread.n; i-- > 0;)
+    if (t[i].tid == tid) return t[i].stack;
+  return (struct leak_range){0, 0};
+}
+
+void leakroots_add_stack(struct leakroots *r, int tid, uintptr_t sp) {
+  struct leak_range own = own_stack(r, tid);
+  struct procfs_mapping m;
+  if (sp >= own.lo && sp < own.hi) {
+    add(r, sp, own.hi);
+    return;
+  }
+  /* It was running and could not be stopped, or is on another stack (a signal's,
+   * a coroutine's): all that there is of its own, and that. */
+  add(r, own.lo, own.hi);
+  if (sp && procfs_find_mapping(sp, &m) && m.read) add(r, sp, m.end);
 }
 
 /* --- thread-local storage --- */
@@ -272,7 +273,6 @@ void leakroots_add_threads(struct leakroots *r) {
   visit_descriptors(r, STACKS_USED, add_thread, NULL);
   visit_descriptors(r, STACKS_USER, add_thread, NULL);
   visit_descriptors(r, STACKS_CACHED, keep_thread, NULL);
-  skip_stacks(r);
   /* In case that there are no such lists. */
   uintptr_t lo, hi, tp = arch_thread_pointer();
   tls_thread_area(&r->libc.tls, tp, &lo, &hi);

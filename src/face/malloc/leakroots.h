@@ -14,22 +14,30 @@ struct leak_libc {
   size_t link_map_bytes;  /* of the loader's private struct link_map */
 };
 
+struct leak_thread {
+  int tid;
+  struct leak_range stack; /* lo == hi: not known */
+};
+
 struct leakroots {
   struct leak_libc libc;
   struct leak_vec range; /* struct leak_range: scanned */
   struct leak_vec keep;  /* uintptr_t: blocks that are not scanned */
   struct leak_vec skip; /* struct leak_range: stacks, which are no mapped memory
                             like other */
-  bool lost;            /* memory ran out */
+  struct leak_vec thread; /* struct leak_thread: those that live */
+  bool lost;              /* memory ran out */
 };
 
 /* Asks the C library; may allocate, so before anything is stopped. */
 void leakroots_init(struct leakroots *r, struct vm *vm);
 /* Data of one loaded object; for segments_visit. */
 void leakroots_add_object(const struct segment_info *info, void *roots);
+/* Finds all stacks; before the following.
+ * Threads: all are stopped, for this and the rest. */
+void leakroots_list_stacks(struct leakroots *r);
 /* The stack from sp up, or, when sp is 0, all that is known of it, of the thread
- * with this id: self_tid's, or one that leakstop_visit tells of.
- * Threads: all are stopped, for this and the following. */
+ * with this id. */
 void leakroots_add_stack(struct leakroots *r, int tid, uintptr_t sp);
 /* Thread-local storage of all threads, and what glibc keeps of ended ones. */
 void leakroots_add_threads(struct leakroots *r);

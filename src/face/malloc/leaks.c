@@ -237,6 +237,7 @@ static int scan_or_copy(struct report *rp) {
 
 static bool take_stock(struct report *rp) {
   segments_visit(begin_stop, add_object, rp);
+  leakroots_list_stacks(&rp->roots);
   leakstop_visit(add_thread, rp);
   if (rp->sp) leakroots_add_stack(&rp->roots, thread_id(), rp->sp);
   leakroots_add_threads(&rp->roots);
