@@ -61,7 +61,8 @@ typedef void *(*site_function)(void *, size_t);
 static volatile const site_function functions[NSITES] = {
     site_a, site_b, site_c, site_large, site_aligned, site_grown, site_zero};
 
-static void *allocate(int site, size_t size) {
+/* Not "allocate": pprof leaves out functions of that name and what they call. */
+static void *obtain(int site, size_t size) {
   count(site, size, 1);
   return functions[site](NULL, size);
 }
@@ -75,8 +76,8 @@ static void release(int site, void *p, size_t size) {
  * a quarter and nothing is freed. */
 static void split(long n) {
   for (long i = 0; i < n; i++) {
-    void *a = allocate(A, 700), *b = allocate(B, 200);
-    allocate(C, 100);
+    void *a = obtain(A, 700), *b = obtain(B, 200);
+    obtain(C, 100);
     if (i % 2) release(A, a, 700);
     if (i % 4 == 0) release(B, b, 200);
   }
@@ -85,7 +86,7 @@ static void split(long n) {
 static void large(long n) {
   for (long i = 0; i < n; i++) {
     size_t size = 40000 + (size_t)(i * 7919 % 200000);
-    void *p = allocate(LARGE, size);
+    void *p = obtain(LARGE, size);
     memset(p, 1, 100);
     if (i % 16) release(LARGE, p, size);
   }
@@ -94,7 +95,7 @@ static void large(long n) {
 static void aligned(long n) {
   for (long i = 0; i < n; i++) {
     size_t size = 256 * (size_t)(1 + i % 20);
-    void *p = allocate(ALIGNED, size);
+    void *p = obtain(ALIGNED, size);
     if ((size_t)p % 256) abort();
     if (i % 2) release(ALIGNED, p, size);
   }
@@ -105,7 +106,7 @@ static void aligned(long n) {
 static void grown(long n) {
   for (long i = 0; i < n; i++) {
     size_t size = 24, step = i % 2 ? 40 : 24000;
-    char *p = allocate(GROWN, size);
+    char *p = obtain(GROWN, size);
     for (int k = 0; k < 50; k++) {
       p[size - 1] = (char)k;
       count(GROWN, size, -1);
@@ -122,7 +123,7 @@ static void grown(long n) {
 
 static void zero(long n) {
   for (long i = 0; i < n; i++) {
-    void *p = allocate(ZERO, 0);
+    void *p = obtain(ZERO, 0);
     if (i % 2) release(ZERO, p, 0);
   }
 }
@@ -155,9 +156,9 @@ static void hand_over(struct lane *l, void *p) {
 static void *thread(void *arg) {
   long self = (long)arg;
   for (long i = 0; i < per_thread; i++) {
-    hand_over(&lanes[(self + 1) % THREADS], allocate(A, 700));
-    release(B, allocate(B, 300), 300);
-    if (i % 8 == 0) allocate(C, 100);
+    hand_over(&lanes[(self + 1) % THREADS], obtain(A, 700));
+    release(B, obtain(B, 300), 300);
+    if (i % 8 == 0) obtain(C, 100);
   }
   return NULL;
 }
@@ -174,13 +175,13 @@ static void threads(long n) {
 
 /* The child frees what the parent allocated, and allocates more. */
 static void forked(long n, int out) {
-  void **p = allocate(LARGE, (size_t)n * sizeof *p);
-  for (long i = 0; i < n; i++) p[i] = allocate(A, 700);
+  void **p = obtain(LARGE, (size_t)n * sizeof *p);
+  for (long i = 0; i < n; i++) p[i] = obtain(A, 700);
   pid_t pid = fork();
   if (pid < 0) abort();
   if (pid == 0) {
     for (long i = 0; i < n; i++) release(A, p[i], 700);
-    for (long i = 0; i < n; i++) allocate(B, 200);
+    for (long i = 0; i < n; i++) obtain(B, 200);
     return;
   }
   int status;
@@ -192,8 +193,8 @@ static void forked(long n, int out) {
 /* A profile on request, in the middle of allocating and of freeing. */
 static void *busy(void *arg) {
   for (long i = 0; i < 20000; i++) {
-    release(A, allocate(A, 700), 700);
-    release(LARGE, allocate(LARGE, 50000), 50000);
+    release(A, obtain(A, 700), 700);
+    release(LARGE, obtain(LARGE, 50000), 50000);
   }
   return arg;
 }
@@ -229,7 +230,7 @@ static void deep(long n) {
   if (n > 0)
     deep(n - 1);
   else
-    allocate(A, 1 << 20);
+    obtain(A, 1 << 20);
   __asm__ volatile("" ::: "memory");
 }
 
