@@ -133,9 +133,14 @@ static void *our_new_array(size_t n) OURS("_Znam");
 static void *our_new_array_align(size_t n, size_t a)
     OURS("_ZnamSt11align_val_t");
 
-void *op_new(size_t n) {
+static MGC_NOINLINE void *new_medium(size_t n) {
   void *p = mface_alloc(n);
   return likely(p != NULL) ? p : new_slow(n, 1);
+}
+
+void *op_new(size_t n) {
+  void *p = mface_alloc_fast(n);
+  return likely(p != NULL) ? p : new_medium(n);
 }
 
 void *op_new_align(size_t n, size_t a) {

@@ -78,13 +78,7 @@ static MGC_ALWAYS_INLINE void *pop_at(struct tcache *t, uint16_t headoff) {
   return (void *)tcache_pop((uintptr_t *)(void *)((char *)t + headoff));
 }
 
-static MGC_ALWAYS_INLINE void *alloc_fast(size_t size) {
-  if (unlikely(size > TCACHE_DIRECT_MAX)) return NULL;
-  struct tcache *t = tcache_self;
-  return pop_at(t, t->headoff[(size + 15) / 16]);
-}
-
-/* What alloc_fast declined, when a list has it all the same. */
+/* What mface_alloc_fast declined, when a list has it all the same. */
 static MGC_ALWAYS_INLINE void *alloc_medium(size_t size) {
   if (size <= TCACHE_DIRECT_MAX || size > MAX_SMALL_SIZE) return NULL;
   struct tcache *t = tcache_self;
@@ -92,12 +86,12 @@ static MGC_ALWAYS_INLINE void *alloc_medium(size_t size) {
 }
 
 void *mface_alloc(size_t size) {
-  void *p = alloc_fast(size);
+  void *p = mface_alloc_fast(size);
   return likely(p != NULL) ? p : alloc_slow(size, 16, false);
 }
 
 void *mface_alloc_zeroed(size_t size) {
-  void *p = alloc_fast(size);
+  void *p = mface_alloc_fast(size);
   if (unlikely(!p)) p = alloc_medium(size);
   if (unlikely(!p)) return alloc_slow(size, 16, true);
   return memset(p, 0, size);
@@ -254,7 +248,7 @@ void *mface_realloc(void *ptr, size_t size) {
 /* --- what programs call --- */
 
 MFACE_EXPORT void *malloc(size_t size) {
-  void *p = alloc_fast(size);
+  void *p = mface_alloc_fast(size);
   return likely(p != NULL) ? p : malloc_slow(size);
 }
 

@@ -71,6 +71,14 @@ void mface_free(void *p);
 void *mface_realloc(void *p, size_t size);
 /* Bytes that may be used at p (not NULL). */
 size_t mface_usable(const void *p);
+/* mface_alloc's fast path, for whoever must be as fast: NULL when it takes more
+ * than popping a list, so that mface_alloc is to be asked. */
+static MGC_ALWAYS_INLINE void *mface_alloc_fast(size_t size) {
+  if (unlikely(size > TCACHE_DIRECT_MAX)) return NULL;
+  struct tcache *t = tcache_self;
+  char *head = (char *)t + t->headoff[(size + 15) / 16];
+  return (void *)tcache_pop((uintptr_t *)(void *)head);
+}
 
 /* Before any mode looked at it: the ordinary allocation, for the modes' own use and
  * for what they decline. */
