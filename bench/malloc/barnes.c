@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * barnes [BODIES STEPS]: Barnes and Hut's n-body method (Nature 324, 1986): each
- * step builds an octree of the bodies, walks it for each body's force, and drops
- * it. Cells and leaves are blocks of their own. Cells are opened rarely, so that
- * allocation has a part in the time.
+ * barnes [BODIES STEPS]: Barnes and Hut's n-body method (Nature 324, 1986):
+ * each step builds an octree of the bodies, walks it for each body's force, and
+ * drops it. Cells and leaves are blocks of their own. Cells are opened rarely,
+ * so that allocation has a part in the time.
  */
 #include "common.h"
 

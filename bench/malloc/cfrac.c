@@ -3,8 +3,8 @@
  * cfrac [STEPS]: small-number churn. The continued fraction of the square root
  * of a large number, with the numerators of its convergents modulo that number:
  * the first half of Morrison and Brillhart's way to factor. Each number is a
- * block of its own, as in the program of that name that Zorn made a benchmark of
- * allocators; each result is a new block and most live for one operation.
+ * block of its own, as in the program of that name that Zorn made a benchmark
+ * of allocators; each result is a new block and most live for one operation.
  */
 #include "common.h"
 

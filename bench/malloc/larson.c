@@ -2,9 +2,9 @@
 /*
  * larson [THREADS BLOCKS ROUNDS OPS MIN MAX]: a server after Larson and
  * Krishnan (ISMM 1998). Each thread replaces random blocks of its array by new
- * ones of random sizes; after OPS of them it hands the array to a new thread and
- * ends, so that a block is mostly freed by another thread than made it, which is
- * gone by then.
+ * ones of random sizes; after OPS of them it hands the array to a new thread
+ * and ends, so that a block is mostly freed by another thread than made it,
+ * which is gone by then.
  */
 #include "common.h"
 

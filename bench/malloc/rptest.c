@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * rptest [THREADS ROUNDS SLOTS OPS MAX]: a random mix after the description of
- * rpmalloc's benchmark: each thread keeps SLOTS blocks of 16 to MAX bytes, small
- * ones more often, and replaces them in random order; now and then it leaves a
- * batch of blocks for any other thread and frees one that was left for it. Blocks
- * are freed in bulk at the end of a round.
+ * rpmalloc's benchmark: each thread keeps SLOTS blocks of 16 to MAX bytes,
+ * small ones more often, and replaces them in random order; now and then it
+ * leaves a batch of blocks for any other thread and frees one that was left for
+ * it. Blocks are freed in bulk at the end of a round.
  */
 #include "common.h"
 

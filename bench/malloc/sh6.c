@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * sh6 [ROUNDS COUNT]: the pattern of MicroQuill's sh6bench as it is described:
- * small blocks of many sizes in bursts of one size, freed partly last made first
- * freed, partly first made first freed; some outlive the round.
+ * small blocks of many sizes in bursts of one size, freed partly last made
+ * first freed, partly first made first freed; some outlive the round.
  */
 #include "common.h"
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * spawn OUT PRELOAD REPEAT PROGRAM [ARGUMENTS...]: runs a program, and
- * writes one line to OUT: wall nanoseconds, CPU microseconds (user and system),
- * peak resident KiB, exit status (a signal as 128 and its number).
+ * spawn OUT PRELOAD REPEAT PROGRAM [ARGUMENTS...]: runs a program, and writes
+ * one line to OUT: wall nanoseconds, CPU microseconds (user and system), peak
+ * resident KiB, exit status (a signal as 128 and its number).
  *
- * It is a small program because the kernel counts the memory of the process that
- * forked into the peak of the one that it starts: from Python no peak would be
- * below Python's. PRELOAD ("-": none) is set for the child only. REPEAT runs it
- * so many times; times are sums, the peak the highest. Where a program starts
- * others and waits for them, their times are added and the peak is that of the
- * largest process.
+ * It is a small program because the kernel counts the memory of the process
+ * that forked into the peak of the one that it starts: from Python no peak
+ * would be below Python's. PRELOAD ("-": none) is set for the child only.
+ * REPEAT runs it so many times; times are sums, the peak the highest. Where a
+ * program starts others and waits for them, their times are added and the peak
+ * is that of the largest process.
  */
 #include "common.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * thread_churn [THREADS AT_ONCE COUNT]: threads that live shortly, AT_ONCE at
- * a time. Each makes COUNT small blocks, frees half of them, and leaves the rest
+ * thread_churn [THREADS AT_ONCE COUNT]: threads that live shortly, AT_ONCE at a
+ * time. Each makes COUNT small blocks, frees half of them, and leaves the rest
  * to the main thread, which frees them when the thread has ended.
  */
 #include "common.h"
