@@ -32,6 +32,7 @@ struct heap_options {
   bool fail_vm_forever;
   uint32_t mark_workers; /* 0: number of processors */
   uint32_t window_log2;  /* address window; 0: chosen at init */
+  uint32_t hugepages;    /* MiB in use from which growth asks for huge pages */
   bool trace_gc, trace_scavenge, trace_init, trace_types;
 };
 

@@ -30,6 +30,7 @@
 /* Go has 128; a process with more heaps than this puts them anywhere. */
 #define HINT_COUNT 16u
 #define FULL_WINDOW_LOG2 48u
+#define HUGE_MAX_PAGES 64u
 
 /* --- choosing the window --- */
 
@@ -173,12 +174,25 @@ static bool reserve_more(struct heap *h, size_t n) {
   return true;
 }
 
+/* Huge pages for a heap that is large already and grows for small objects: these
+ * fill memory densely, in address order. A large object may be an array of which
+ * little is ever touched, and would then cost 512 times as much. */
+static void ask_huge_pages(struct heap *h, uintptr_t from, size_t n,
+                           size_t npages) {
+  uint64_t least = (uint64_t)h->opt.hugepages << 20;
+  if (least == 0 || npages > HUGE_MAX_PAGES ||
+      memstat_load(&h->stats.heap_inuse) < least)
+    return;
+  pagealloc_ask_huge(&h->pages, from, n);
+}
+
 bool mheap_grow_locked(struct heap *h, size_t npages) {
   assert_lock_held(&h->lock);
   if (npages > SIZE_MAX / 2 / MGC_PAGE_SIZE) return false;
   size_t n = align_up(npages * MGC_PAGE_SIZE, PALLOC_CHUNK_BYTES);
   if (h->cur_arena_end - h->cur_arena < n && !reserve_more(h, n)) return false;
   if (!give_pages(h, h->cur_arena, n)) return false;
+  ask_huge_pages(h, h->cur_arena, n, npages);
   h->cur_arena += n;
   return true;
 }

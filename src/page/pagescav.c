@@ -32,6 +32,26 @@ static void free_scavenged(struct pagealloc *p, size_t rel, unsigned npages) {
   pagetree_update(p, rel, npages, PAGERUN_FREE);
 }
 
+void pagealloc_ask_huge(struct pagealloc *p, uintptr_t base, size_t size) {
+  if (p->lock) assert_lock_held(p->lock);
+  if (huge_pages(p->vm) == 0) return;
+  size_t lo = rel_chunk(rel_of(p, base));
+  for (size_t i = 0; i < size >> PALLOC_CHUNK_SHIFT; i++)
+    p->scav.chunks[lo + i].huge = 1;
+  p->vm->ops->hugepage(p->vm, (void *)base, size, true);
+}
+
+/* Whether giving the run back breaks up a huge page of a chunk that was asked to
+ * have them; it is not asked any more then. */
+static bool withdraw_huge(struct pagealloc *p, struct chunkidx ci,
+                          struct scavrun run) {
+  struct scavchunk *c = &p->scav.chunks[ci.v];
+  if (!c->huge || is_aligned(run.start | run.npages, huge_pages(p->vm)))
+    return false;
+  c->huge = 0;
+  return true;
+}
+
 void pagealloc_free_scavenged(struct pagealloc *p, uintptr_t base,
                               size_t npages) {
   if (p->lock) assert_lock_held(p->lock);
@@ -64,8 +84,12 @@ scavenge_chunk(struct pagealloc *p, struct chunkidx ci, size_t nbytes,
   size_t rel = (ci.v << PALLOC_CHUNK_LOG_PAGES) + run.start;
   size_t bytes = (size_t)run.npages << MGC_PAGE_SHIFT;
   pagealloc_take(p, rel, run.npages);
+  bool withdraw = withdraw_huge(p, ci, run);
 
   if (p->lock) mutex_unlock(p->lock);
+  if (withdraw)
+    p->vm->ops->hugepage(p->vm, (void *)rel_addr(p, rel - run.start),
+                         PALLOC_CHUNK_BYTES, false);
   p->vm->ops->unused(p->vm, (void *)rel_addr(p, rel), bytes);
   if (p->lock) mutex_lock(p->lock);
 

@@ -123,14 +123,14 @@ struct density_case {
 
 Test(scavindex, should_scavenge_by_density_and_generation) {
   static const struct density_case cases[] = {
-      {{0, 0, 1, 0}, 1, false, false},   /* nothing free and backed */
-      {{0, 0, 1, 1}, 1, true, true},     /* sparse in both */
-      {{495, 495, 1, 1}, 1, true, true}, /* just below */
-      {{496, 0, 1, 1}, 1, false, true},  /* dense now */
-      {{0, 496, 1, 1}, 1, false, true},  /* was dense in the last */
-      {{0, 512, 1, 1}, 2, true, true},   /* that was the last but one */
-      {{500, 0, 1, 1}, 2, false, true},  /* dense, and unchanged since */
-      {{0, 496, 1, 0}, 1, false, false},
+      {{0, 0, 1, 0, 0}, 1, false, false},   /* nothing free and backed */
+      {{0, 0, 1, 1, 0}, 1, true, true},     /* sparse in both */
+      {{495, 495, 1, 1, 0}, 1, true, true}, /* just below */
+      {{496, 0, 1, 1, 0}, 1, false, true},  /* dense now */
+      {{0, 496, 1, 1, 0}, 1, false, true},  /* was dense in the last */
+      {{0, 512, 1, 1, 0}, 2, true, true},   /* that was the last but one */
+      {{500, 0, 1, 1, 0}, 2, false, true},  /* dense, and unchanged since */
+      {{0, 496, 1, 0, 0}, 1, false, false},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     const struct density_case *c = &cases[i];

@@ -162,6 +162,63 @@ Test(vm, free_unmaps) {
   cr_assert_not(procfs_find_mapping((uintptr_t)p + MIB, &m));
 }
 
+/* --- moving pages --- */
+
+static void write_tags(char *p, size_t n) {
+  for (size_t i = 0; i < n; i += 512) *(size_t *)(void *)(p + i) = i + 1;
+}
+
+static bool has_tags(const char *p, size_t n) {
+  for (size_t i = 0; i < n; i += 512)
+    if (*(const size_t *)(const void *)(p + i) != i + 1) return false;
+  return true;
+}
+
+static size_t move_or_copy(char *from, char *to, size_t n) {
+  struct vm *vm = vm_system();
+  size_t moved = SIZE_MAX;
+  bool ok = vm->ops->move(vm, from, to, n, &moved);
+  cr_assert_eq(ok, moved == n);
+  memcpy(to + moved, from + moved, n - moved); /* an old kernel */
+  return moved;
+}
+
+Test(vm, move_takes_the_pages_along) {
+  char *p = reserve_and_map(16 * MIB);
+  write_tags(p, 4 * MIB);
+  touch(p + 8 * MIB);
+  size_t moved = move_or_copy(p, p + 8 * MIB, 4 * MIB);
+  cr_assert(has_tags(p + 8 * MIB, 4 * MIB));
+  for (size_t i = 0; i < moved; i += 512) cr_assert_eq(look(p + i), 0);
+  write_tags(p, 4 * MIB);
+  cr_assert(has_tags(p + 8 * MIB, 4 * MIB), "the places are apart");
+}
+
+Test(vm, move_of_what_lies_in_two_mappings_moves_all) {
+  char *p = reserve_and_map(64 * MIB);
+  write_tags(p, 2 * MIB);
+  if (move_or_copy(p, p + 16 * MIB, 2 * MIB) == 0) cr_skip("an old kernel");
+  /* It has grown past the mapping that the move made. */
+  write_tags(p + 16 * MIB, 5 * MIB);
+  size_t moved = move_or_copy(p + 16 * MIB, p + 32 * MIB, 5 * MIB);
+  cr_assert_eq(moved, 5 * MIB);
+  cr_assert(has_tags(p + 32 * MIB, 5 * MIB));
+}
+
+Test(vm, renew_gives_back_and_joins_the_mappings) {
+  char *p = reserve_and_map(64 * MIB);
+  struct vm *vm = vm_system();
+  write_tags(p, 2 * MIB);
+  move_or_copy(p, p + 16 * MIB, 2 * MIB);
+  vm->ops->renew(vm, p + 16 * MIB, 2 * MIB, "mallocgc: test");
+  cr_assert_eq(look(p + 16 * MIB), 0);
+  cr_assert_leq(resident_pages(p + 16 * MIB, 2 * MIB), 1);
+  /* One mapping again: a range across all of it moves by one call. */
+  write_tags(p + 15 * MIB, 4 * MIB);
+  move_or_copy(p + 15 * MIB, p + 40 * MIB, 4 * MIB);
+  cr_assert(has_tags(p + 40 * MIB, 4 * MIB));
+}
+
 Test(vm, operations_keep_errno) {
   struct vm *vm = vm_system();
   errno = EBADMSG;
