@@ -120,8 +120,10 @@ struct tcache_globals {
   MGC_CACHE_ALIGNED struct pagemap map;
   uint64_t secret; /* of the pairs; never 0 */
 };
-/* A line of its own: nothing near it is ever written. */
-extern struct tcache_globals tcache_globals;
+/* A line of its own: nothing near it is ever written. Hidden for its users, too:
+ * read without a load of its address. */
+extern struct tcache_globals tcache_globals
+    __attribute__((visibility("hidden")));
 /* The end of every free list: two words whose pair never matches. */
 extern const uint64_t tcache_none[2];
 #define TCACHE_NONE ((uintptr_t)tcache_none)
