@@ -70,8 +70,8 @@ static inline size_t random_skewed(struct random *r, size_t lo, size_t hi) {
 
 /*
  * A block that knows what it is: its size and a tag are written at its
- * beginning, a byte at its end and one in each page, and block_free adds up what
- * it finds there. Two owners of one block would give a wrong sum.
+ * beginning, a byte at its end and one in each page, and block_free adds up
+ * what it finds there. Two owners of one block would give a wrong sum.
  */
 struct block {
   uint32_t size, tag;

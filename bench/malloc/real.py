@@ -198,7 +198,7 @@ class Redis(Row):
                                 str(self.arguments(bench)[0] // 10)])
                       + self.ask([*cli, "debug", "digest"]))
             self.ask([*cli, "shutdown", "nosave"])
-        except Failed:
+        except BaseException:
             server.kill()
             raise
         result = server.finish()

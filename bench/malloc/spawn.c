@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,6 +35,7 @@ static pid_t start(char **argv, const char *preload) {
   pid_t pid = fork();
   if (pid < 0) die("spawn: cannot fork");
   if (pid > 0) return pid;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (strcmp(preload, "-") != 0) setenv("LD_PRELOAD", preload, 1);
   execvp(argv[0], argv);
   fprintf(stderr, "spawn: %s: %s\n", argv[0], strerror(errno));
@@ -60,6 +62,8 @@ int main(int argc, char **argv) {
   long peak = 0;
   int status = 0;
   signal(SIGTERM, pass_on);
+  /* Who stops the runner does not want the rest to go on. */
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   for (long i = 0; i < repeat && status == 0; i++) {
     struct rusage usage;
     uint64_t begin = now_ns();
