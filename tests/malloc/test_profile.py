@@ -276,7 +276,7 @@ class Readers(Base):
         self.assert_near(float(re.match(r"[\d.]+", rows[0][0]).group()),
                          total, 0.05, "site_a")
 
-    def check_go(self, rate, index, megabytes):
+    def go_top(self, index):
         r = subprocess.run(
             ["go", "tool", "pprof", "-top", f"-sample_index={index}",
              "-unit=MB", SITES, self.path("heap")], text=True, timeout=100,
@@ -284,14 +284,24 @@ class Readers(Base):
             env={**os.environ, "PPROF_TMPDIR": self.directory.name,
                  "HOME": self.directory.name})
         self.assertEqual(r.returncode, 0, r.stderr)
-        self.check(r.stdout, megabytes)
+        return r.stdout
 
     @unittest.skipUnless(shutil.which("go"), "no go")
     def test_go_tool_pprof(self):
         for rate in (1, 4096):
             self.execute("split", 100000, rate=rate)
-            self.check_go(rate, "inuse_space", 35e6 / 2**20)
-            self.check_go(rate, "alloc_space", 70e6 / 2**20)
+            self.check(self.go_top("inuse_space"), 35e6 / 2**20)
+            self.check(self.go_top("alloc_space"), 70e6 / 2**20)
+
+    @unittest.skipUnless(shutil.which("go"), "no go")
+    def test_go_tool_pprof_counts_objects(self):
+        self.execute("split", 1000, rate=1)
+        for index, counts in (("inuse_objects", ("500", "750", "1000")),
+                              ("alloc_objects", ("1000", "1000", "1000"))):
+            rows = [line.split() for line in self.go_top(index).splitlines()]
+            got = {row[-1]: row[0] for row in rows if row}
+            for name, want in zip(("site_a", "site_b", "site_c"), counts):
+                self.assertEqual(got[name].removesuffix("MB"), want, index)
 
     @unittest.skipUnless(shutil.which("google-pprof"), "no google-pprof")
     def test_google_pprof(self):
