@@ -173,6 +173,7 @@ static MGC_NOINLINE void free_other(struct mspan *s, uintptr_t p) {
     return;
   }
   tcache_free_remote(&mface->theap, s, p);
+  janitor_poll(&mface->theap, true);
 }
 
 static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {
@@ -200,8 +201,17 @@ void mface_free(void *ptr) {
 
 /* --- sizes, moving --- */
 
+/* A span of small objects with p in its pages, as long as there is no mode; or
+ * NULL. One load and two tests: programs ask for sizes as often as for memory. */
+static MGC_ALWAYS_INLINE struct mspan *small_span(uintptr_t p) {
+  struct mspan *s = pagemap_get(&tcache_globals.map, p);
+  return likely(s && s->local.binoff != 0 && mface->modes == 0) ? s : NULL;
+}
+
 size_t mface_usable(const void *ptr) {
   uintptr_t p = (uintptr_t)ptr;
+  const struct mspan *small = small_span(p);
+  if (likely(small != NULL)) return small->elemsize;
   struct mspan *s = hardened(p);
   if (unlikely(s != NULL)) return harden_usable(s, p);
   return tcache_find(&mface->theap, p)->elemsize;
@@ -225,15 +235,11 @@ static bool owned_by_profile(const struct mspan *s) {
   return atomic_ptr_load_relaxed(&s->local.owner) == profile_owner;
 }
 
-void *mface_realloc(void *ptr, size_t size) {
-  struct mspan *s = pagemap_get(&tcache_globals.map, (uintptr_t)ptr);
-  uintptr_t off = s ? (uintptr_t)ptr - s->local.base : 0;
-  if (unlikely(!s || off * s->local.divisor >= s->local.divisor ||
-               spanclass_size(s->spanclass) == 0 || mface->modes)) {
-    s = hardened((uintptr_t)ptr);
-    if (s) return move(ptr, harden_usable(s, (uintptr_t)ptr), size);
-    s = tcache_find(&mface_get()->theap, (uintptr_t)ptr);
-  }
+/* Large blocks, modes, and what is no block at all. */
+static MGC_NOINLINE void *realloc_slow(void *ptr, size_t size) {
+  struct mspan *s = hardened((uintptr_t)ptr);
+  if (s) return move(ptr, harden_usable(s, (uintptr_t)ptr), size);
+  s = tcache_find(&mface_get()->theap, (uintptr_t)ptr);
   bool large = spanclass_size(s->spanclass) == 0 && size > MAX_SMALL_SIZE;
   if (unlikely(mface->modes & MFACE_PROFILE) && large)
     return profile_realloc_large(s, size);
@@ -243,6 +249,16 @@ void *mface_realloc(void *ptr, size_t size) {
   if (large) return theap_realloc_large(&mface->theap, s, size);
   if (fits(have, size)) return ptr;
   return move(ptr, have, size);
+}
+
+void *mface_realloc(void *ptr, size_t size) {
+  uintptr_t p = (uintptr_t)ptr;
+  const struct mspan *s = small_span(p);
+  if (unlikely(!s || tcache_looks_free(p) ||
+               (p - s->local.base) * s->local.divisor >= s->local.divisor))
+    return realloc_slow(ptr, size);
+  size_t have = s->elemsize;
+  return fits(have, size) ? ptr : move(ptr, have, size);
 }
 
 /* --- what programs call --- */
