@@ -5,7 +5,7 @@
 
 void lib_use(void);
 
-static char *mine;
+static char *volatile mine;
 
 void lib_use(void) {
   mine = malloc(500);
