@@ -382,12 +382,25 @@ static void refile(struct harden_class *c, struct harden_env *env,
   }
 }
 
+static struct harden_span *entry_span(uint64_t entry) {
+  return (struct harden_span *)(uintptr_t)(entry >> 16);
+}
+static uintptr_t entry_slot(uint64_t entry) {
+  return mspan_slot(entry_span(entry)->span, (unsigned)(entry & 0xffff));
+}
+
+/* The slot that is looked at when the next one is freed is in no cache any more. */
+static void fetch_due(const struct quarantine *held) {
+  uint64_t due = quarantine_due(held);
+  if (due) __builtin_prefetch((void *)entry_slot(due));
+}
+
 /* Slot i of s leaves the quarantine. */
 static struct harden_finding let_out(struct harden_class *c,
                                      struct harden_env *env, uint64_t entry) {
-  struct harden_span *s = (struct harden_span *)(uintptr_t)(entry >> 16);
+  struct harden_span *s = entry_span(entry);
   unsigned i = (unsigned)(entry & 0xffff);
-  uintptr_t p = mspan_slot(s->span, i);
+  uintptr_t p = entry_slot(entry);
   uintptr_t bad = harden_nonzero(p, p + s->span->elemsize);
   if (unlikely(bad)) {
     struct harden_finding f =
@@ -433,7 +446,9 @@ struct harden_finding harden_slot_put(struct harden_class *c,
   if (unlikely(!c->held_ready)) make_quarantine(c, env);
   uint64_t out =
       quarantine_put(&c->held, (uint64_t)(uintptr_t)s << 16 | i, random);
-  return out ? let_out(c, env, out) : f;
+  if (!out) return f;
+  fetch_due(&c->held);
+  return let_out(c, env, out);
 }
 
 bool harden_class_flush_one(struct harden_class *c, struct harden_env *env,

@@ -34,6 +34,11 @@ uint64_t quarantine_put(struct quarantine *q, uint64_t entry, uint32_t random);
 /* Takes out the entry that is due next; 0: empty. */
 uint64_t quarantine_take(struct quarantine *q);
 
+/* The entry that comes out next, or 0 while it is not certain. */
+static inline uint64_t quarantine_due(const struct quarantine *q) {
+  return q->nqueue > 0 ? q->queue[q->first] : 0;
+}
+
 static inline uint32_t quarantine_count(const struct quarantine *q) {
   return q->npool + q->nqueue;
 }
