@@ -120,6 +120,7 @@ static MGC_NOINLINE void *malloc_slow(size_t size) {
     void *p = pop_at(t, headoff);
     if (likely(p != NULL)) return p;
     p = tcache_refill(t, headoff / sizeof t->head[0]).p;
+    janitor_poll(t->th, false);
     if (likely(p != NULL)) return p;
   }
   void *p = alloc_slow(size, 16, false);
@@ -174,6 +175,11 @@ static MGC_NOINLINE void free_other(struct mspan *s, uintptr_t p) {
   }
   tcache_free_remote(&mface->theap, s, p);
   janitor_poll(&mface->theap, true);
+  /* A thread that only frees: with a cache its end is noticed, where the janitor
+   * may be started. */
+  if (unlikely(tcache_self == &tcache_nobody) &&
+      atomic_u32_load_relaxed(&janitor_wanted))
+    (void)mface_thread();
 }
 
 static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {

@@ -90,7 +90,9 @@ static void thread_ends(void *arg) {
   struct tcache *t = tcache_self;
   (void)arg;
   tcache_self = &tcache_nobody;
-  if (t != &tcache_nobody) tcache_detach(t);
+  if (t == &tcache_nobody) return;
+  tcache_detach(t);
+  janitor_poll(t->th, false);
 }
 
 static struct vm *choose_vm(const struct heap_options *opt) {
