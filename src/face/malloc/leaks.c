@@ -57,6 +57,9 @@
 
 static struct leak_options opt;
 static struct mutex report_lock = MUTEX_INIT(gc); /* one report at a time */
+/* Held from before the loader's lock is taken until threads go on: a child of fork
+ * would keep that lock for ever. */
+static struct mutex stop_lock = MUTEX_INIT(threads);
 static struct atomic_u32 requests; /* (a) grows with each signal; futex */
 static int kept_stderr = -1;
 
@@ -235,7 +238,9 @@ static int scan_or_copy(struct report *rp) {
   return 0;
 }
 
-static bool take_stock(struct report *rp) {
+/* Returns the copy's pid; 0: there is none, and the scan is done. */
+static int take_stock(struct report *rp) {
+  mutex_lock(&stop_lock);
   segments_visit(begin_stop, add_object, rp);
   leakroots_list_stacks(&rp->roots);
   leakstop_visit(add_thread, rp);
@@ -245,6 +250,12 @@ static bool take_stock(struct report *rp) {
   int pid = scan_or_copy(rp);
   leakstop_resume();
   rp->times.stop_ns = clock_nanotime() - rp->stopped_at;
+  mutex_unlock(&stop_lock);
+  return pid;
+}
+
+static bool find_leaks(struct report *rp) {
+  int pid = take_stock(rp);
   rp->times.copied = pid != 0;
   rp->times.pid = getpid();
   if (pid) return await_copy(pid, rp->result);
@@ -281,7 +292,7 @@ static int64_t attempt(uintptr_t sp, bool copy) {
                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (rp.result == MAP_FAILED) return -1;
   leakroots_init(&rp.roots, vm_system());
-  if (leakstop_prepare(vm_system()) && take_stock(&rp)) {
+  if (leakstop_prepare(vm_system()) && find_leaks(&rp)) {
     print_report(&rp);
     found = (int64_t)rp.result->leaked_blocks;
   }
@@ -355,7 +366,14 @@ static void start_on_signal(void) {
   start_server();
 }
 
-static void after_fork_in_child(void) {
+static void before_fork(void) MGC_NO_ANALYSIS { mutex_lock(&stop_lock); }
+
+static void after_fork_in_parent(void) MGC_NO_ANALYSIS {
+  mutex_unlock(&stop_lock);
+}
+
+static void after_fork_in_child(void) MGC_NO_ANALYSIS {
+  mutex_unlock(&stop_lock);
   mutex_init(&report_lock, LOCKRANK_gc);
   leakstop_after_fork();
   if (opt.on_signal) start_server();
@@ -403,7 +421,9 @@ void leaks_start(struct mface *m) {
              "mallocgc: warning: cannot understand all of MALLOCGC_LEAKS*\n");
   if (!opt.path)
     kept_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
-  if (pthread_atfork(NULL, NULL, after_fork_in_child) != 0) return;
+  if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) !=
+      0)
+    return;
   if (opt.on_signal) start_on_signal();
 }
 
