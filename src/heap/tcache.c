@@ -27,7 +27,6 @@
 #include "heap/tcache_internal.h"
 
 #include "base/fatal.h"
-#include "os/thread_linux.h"
 
 /* What fast paths meet before the heap is made: a table that knows no page, and a
  * secret that tcache_none's words do not have. */
@@ -77,15 +76,13 @@ void tcache_list_join(struct mspan *s, uintptr_t shorter, unsigned *n) {
 
 MGC_COLD void tcache_broken(const struct mspan *s, uintptr_t p) {
   fatal_user("heap corruption",
-             "free list entry overwritten: ptr=%p elemsize=%zu span=0x%lx "
-             "thread=%d",
-             (void *)p, s ? s->elemsize : 0, (unsigned long)(s ? s->base : 0),
-             thread_id());
+             "free list entry overwritten: ptr=%p elemsize=%zu span=0x%lx",
+             (void *)p, s ? s->elemsize : 0, (unsigned long)(s ? s->base : 0));
 }
 
 MGC_COLD void tcache_double_free(const struct mspan *s, uintptr_t p) {
-  fatal_user("double free", "ptr=%p elemsize=%zu span=0x%lx thread=%d",
-             (void *)p, s->elemsize, (unsigned long)s->base, thread_id());
+  fatal_user("double free", "ptr=%p elemsize=%zu span=0x%lx", (void *)p,
+             s->elemsize, (unsigned long)s->base);
 }
 
 /* --- spans: making, filing, freeing --- */

@@ -12,7 +12,6 @@
 #include "heap/tcache_internal.h"
 
 #include "base/fatal.h"
-#include "os/thread_linux.h"
 #include <string.h>
 
 static bool cover_arena(struct heap *h, uintptr_t base) {
@@ -230,17 +229,16 @@ void theap_give_span(struct theap *th, struct mspan *s) {
 static MGC_COLD MGC_NORETURN void not_an_object(struct theap *th, uintptr_t p) {
   bool ours = arena_of(&th->heap->arenas, p) != NULL;
   fatal_user(ours ? "double free or invalid free" : "invalid free",
-             "ptr=%p (%s) thread=%d", (void *)p,
-             ours ? "in free pages of the heap" : "not in the heap",
-             thread_id());
+             "ptr=%p (%s)", (void *)p,
+             ours ? "in free pages of the heap" : "not in the heap");
 }
 
 static MGC_COLD MGC_NORETURN void inside_object(const struct mspan *s,
                                                 uintptr_t p) {
   uintptr_t base = p - (p - s->base) % s->elemsize;
   fatal_user("invalid free",
-             "ptr=%p (inside an object) object=0x%lx elemsize=%zu thread=%d",
-             (void *)p, (unsigned long)base, s->elemsize, thread_id());
+             "ptr=%p (inside an object) object=0x%lx elemsize=%zu", (void *)p,
+             (unsigned long)base, s->elemsize);
 }
 
 struct mspan *tcache_find(struct theap *th, uintptr_t p) {

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 
-LINE = re.compile(r"mallocgc: fatal: ([^:]+): (.*\bthread=\d+.*)\n")
+LINE = re.compile(r"mallocgc: fatal: ([^:]+): (.*\btid=\d+)\n")
 
 DOUBLE = r"double free"
 INVALID = r"invalid free"
