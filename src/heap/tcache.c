@@ -36,7 +36,7 @@ struct tcache_globals tcache_globals = {.map = {.entry = no_pages},
 const uint64_t tcache_none[2] __attribute__((aligned(16)));
 
 struct tcache tcache_nobody = {
-    .head = {[0 ... TCACHE_CLASSES - 1] = (uintptr_t)tcache_none}};
+    .list = {[0 ... TCACHE_CLASSES - 1] = {.head = (uintptr_t)tcache_none}}};
 _Thread_local struct tcache *tcache_self
     __attribute__((tls_model("initial-exec"))) = &tcache_nobody;
 
@@ -51,28 +51,7 @@ _Thread_local struct tcache *tcache_self
 #define KEEP_MIN 16384u
 #define KEEP_MAX 65536u
 
-/* --- lists of slots --- */
-
-/* The last slot of a list that is not empty. Bounded: a list that an overflow has
- * made into a ring ends somewhere too. */
-static uintptr_t list_tail(const struct mspan *s, uintptr_t p, unsigned *n) {
-  *n = 1;
-  for (;; ++*n) {
-    const uint64_t *w = (const uint64_t *)p;
-    if (unlikely((w[0] ^ w[1]) != tcache_globals.secret || *n > s->nelems))
-      tcache_broken(s, p);
-    if (w[0] == TCACHE_NONE) return p;
-    p = w[0];
-  }
-}
-
-void tcache_list_join(struct mspan *s, uintptr_t shorter, unsigned *n) {
-  *n = 0;
-  if (shorter == TCACHE_NONE) return;
-  uintptr_t tail = list_tail(s, shorter, n);
-  tcache_link(tail, s->local.free);
-  s->local.free = shorter;
-}
+/* --- misuse --- */
 
 MGC_COLD void tcache_broken(const struct mspan *s, uintptr_t p) {
   fatal_user("heap corruption",
@@ -187,7 +166,7 @@ static struct mspan *new_span(struct tcache *t, unsigned sc) {
   theap_count_pages(th, sc, (int64_t)npages);
   s->local.free = TCACHE_NONE;
   s->local.binoff =
-      (uint16_t)(offsetof(struct tcache, head) + sc * sizeof t->head[0]);
+      (uint16_t)(offsetof(struct tcache, list) + sc * sizeof t->list[0]);
   tcache_adopt(t, s);
   pagemap_set(&tcache_globals.map, s->base, s->npages, s);
   return s;
@@ -195,9 +174,17 @@ static struct mspan *new_span(struct tcache *t, unsigned sc) {
 
 /* --- refilling --- */
 
+/* The list is empty and gets the slots of one span. They do not count against its
+ * room. */
+static void set_list(struct tcache *t, unsigned sc, uintptr_t head) {
+  t->list[sc].head = head;
+  t->list[sc].room = t->list[sc].limit;
+}
+
 static struct tcache_result pop_first(struct tcache *t, unsigned sc) {
-  uintptr_t p = tcache_pop(&t->head[sc]);
-  if (unlikely(p == 0)) tcache_broken(t->bin[sc].span, t->head[sc]);
+  struct tcache_list *l = &t->list[sc];
+  uintptr_t p = tcache_take(l);
+  if (unlikely(p == 0)) tcache_broken(t->bin[sc].span, l->head);
   return (struct tcache_result){.p = (void *)p};
 }
 
@@ -217,7 +204,7 @@ static struct tcache_result carve(struct tcache *t, unsigned sc,
     tcache_link(p, next);
     next = p;
   }
-  t->head[sc] = next;
+  set_list(t, sc, next);
   p -= s->elemsize;
   /* A list entry of an earlier use of these pages would look like a second free
    * when the program writes nothing there. */
@@ -229,7 +216,7 @@ static struct tcache_result carve(struct tcache *t, unsigned sc,
 static bool take_current(struct tcache *t, unsigned sc, struct mspan *s,
                          struct tcache_result *out) {
   if (s->local.free != TCACHE_NONE) {
-    t->head[sc] = s->local.free;
+    set_list(t, sc, s->local.free);
     s->local.free = TCACHE_NONE;
     s->local.left = s->freeindex;
     *out = pop_first(t, sc);
@@ -238,7 +225,7 @@ static bool take_current(struct tcache *t, unsigned sc, struct mspan *s,
   unsigned n;
   uintptr_t freed = tremote_harvest(s, &n);
   if (n > 0) {
-    t->head[sc] = freed;
+    set_list(t, sc, freed);
     *out = pop_first(t, sc);
     return true;
   }
@@ -278,7 +265,7 @@ static struct mspan *next_span(struct tcache *t, unsigned sc) {
 MGC_NOINLINE struct tcache_result tcache_refill(struct tcache *t, unsigned sc) {
   struct tcache_result r = {0};
   mgc_assert(sc > 0 && sc < t->th->heap->classes->nclasses);
-  if (unlikely(t->head[sc] != TCACHE_NONE)) {
+  if (unlikely(t->list[sc].head != TCACHE_NONE)) {
     return pop_first(t, sc);
   }
   for (;;) {
@@ -297,66 +284,88 @@ MGC_NOINLINE struct tcache_result tcache_refill(struct tcache *t, unsigned sc) {
 
 /* --- frees by the owner --- */
 
-MGC_NOINLINE void tcache_free_event(struct tcache *t, struct mspan *s) {
-  switch ((enum tspan_place)s->local.where) {
-  case TSPAN_CURRENT:
-    /* Empty, and so is the bin's list: a program that takes and frees one object
-     * again and again finds it there. */
-    t->head[spanclass_size(s->spanclass)] = s->local.free;
-    s->local.free = TCACHE_NONE;
-    s->local.left = s->freeindex;
-    return;
-  case TSPAN_PARTIAL: { /* it was not empty when it was filed */
-    list_remove(&s->link);
+/* Of s, which was full, `own` slots are on its list. */
+static void no_longer_full(struct tcache *t, struct mspan *s, unsigned own) {
+  tcache_unfile(t, s);
+  s->local.left = s->freeindex - own;
+  if (!s->local.pending && !tremote_disarm(s)) s->local.pending = 1;
+  if (is_empty(s))
     keep_or_release(t, s);
+  else
+    tcache_file(t, s, TSPAN_PARTIAL);
+}
+
+MGC_NOINLINE void tcache_free_event(struct tcache *t, struct mspan *s) {
+  if (s->local.where == TSPAN_FULL) {
+    no_longer_full(t, s, tspan_full_frees(s));
+  } else if (s->local.where == TSPAN_PARTIAL) {
+    list_remove(&s->link); /* it was not empty when it was filed */
+    keep_or_release(t, s);
+  } /* CURRENT: the next refill takes all of it */
+}
+
+/* Slots first .. last, linked, n of them, go back to s, their span. */
+static void give_run(struct tcache *t, struct mspan *s, uintptr_t first,
+                     uintptr_t last, unsigned n) {
+  tcache_link(last, s->local.free);
+  s->local.free = first;
+  if (s->local.where == TSPAN_FULL && n > s->local.left) {
+    no_longer_full(t, s, tspan_full_frees(s) - s->local.left + n);
     return;
   }
-  case TSPAN_FULL:
-    tcache_unfile(t, s);
-    s->local.left = s->freeindex - tspan_full_frees(s);
-    if (!s->local.pending && !tremote_disarm(s)) s->local.pending = 1;
-    if (is_empty(s))
-      keep_or_release(t, s);
-    else
-      tcache_file(t, s, TSPAN_PARTIAL);
-    return;
+  s->local.left -= n;
+  if (s->local.left == 0) tcache_free_event(t, s);
+}
+
+/* The slot after p on its list. */
+static uintptr_t next_slot(const struct mspan *s, uintptr_t p) {
+  const uint64_t *w = (const uint64_t *)p;
+  if (unlikely((w[0] ^ w[1]) != tcache_globals.secret)) tcache_broken(s, p);
+  return w[0];
+}
+
+/* A list of slots of any of t's spans goes back. Slots that were freed one after
+ * another often lie in one span, and then stay linked as they are. */
+static void give_list(struct tcache *t, uintptr_t p) {
+  while (p != TCACHE_NONE) {
+    struct mspan *s = span_of(&t->th->heap->arenas, p);
+    if (unlikely(!s || atomic_ptr_load_relaxed(&s->local.owner) != t))
+      tcache_broken(NULL, p);
+    uintptr_t last = p, next;
+    unsigned n = 1;
+    while ((next = next_slot(s, last)) - s->base < s->limit - s->base) {
+      last = next;
+      n++;
+    }
+    give_run(t, s, p, last, n);
+    p = next;
   }
+}
+
+static void return_list(struct tcache *t, unsigned sc) {
+  uintptr_t p = t->list[sc].head;
+  set_list(t, sc, TCACHE_NONE);
+  give_list(t, p);
 }
 
 /* --- trimming --- */
 
-/* What the bin's list holds goes back to its span. */
-void tcache_return_list(struct tcache *t, unsigned sc) {
+void tcache_settle_current(struct tcache *t, unsigned sc) {
+  return_list(t, sc);
   struct mspan *s = t->bin[sc].span;
   if (!s) return;
-  unsigned n;
-  tcache_list_join(s, t->head[sc], &n);
-  t->head[sc] = TCACHE_NONE;
-  s->local.left -= n;
-}
-
-static void release_empty(struct tcache *t, struct list *spans) {
-  list_for_each(l, spans) {
-    struct mspan *s = list_entry(l, struct mspan, link);
-    if (!is_empty(s) || s->local.pending) continue;
-    tcache_unfile(t, s);
-    tcache_release(t, s);
+  if (tremote_is_claimed(s)) {
+    tremote_drop_claimed(t, s);
+    return;
   }
+  tcache_unfile(t, s);
+  tcache_file(t, s, TSPAN_PARTIAL);
 }
 
 void tcache_trim(struct tcache *t) {
   tcache_drain(t);
   for (unsigned sc = 1; sc < t->th->heap->classes->nclasses; sc++) {
-    struct mspan *s = t->bin[sc].span;
-    if (s && !tremote_is_claimed(s)) {
-      tcache_return_list(t, sc);
-      tremote_absorb(s);
-      if (is_empty(s)) {
-        tcache_unfile(t, s);
-        tcache_file(t, s, TSPAN_PARTIAL);
-      }
-    }
-    tcache_absorb_all(t, sc);
-    release_empty(t, &t->bin[sc].partial);
+    tcache_settle_current(t, sc);
+    tcache_sift(t, sc);
   }
 }

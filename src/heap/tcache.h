@@ -5,37 +5,35 @@
  *
  *   malloc   pops the class's list in the thread's tcache
  *   free     finds the span (pagemap); if this thread owns it, pushes the slot on
- *            the span's own list
+ *            that list, or on the span's own
  *
- * A span belongs to one tcache, its owner, which alone takes slots from it. The
- * list of a class (bin->head) holds free slots of one span, the bin's current
- * span. When it is used up, the refill (tcache.c) takes over the whole list that
- * frees built on the current span meanwhile, or what other threads freed of it,
- * or carves slots that were never used, or goes on to another span. So memory
- * fills densely, a span that becomes empty is known at once, and neither path
- * counts anything but the span's `left`.
+ * A span belongs to one tcache, its owner, which alone takes slots from it. What
+ * was freed last is taken first, while it is in the processor's cache. A thread that
+ * frees more than it takes soon has enough on the list, a few KiB (`room` counts);
+ * from then on slots go to their spans, which so become empty and go back. A list
+ * that is used up takes over the whole free list of one span, the bin's
+ * current span, or what other threads freed of it, or slots that were never used,
+ * or another span's (refill, tcache.c). So memory fills densely.
  *
  * A free list. A free slot's first two words are {next, next ^ secret}; the last
  * slot's next is TCACHE_NONE, the address of two words that match nothing. A pop
  * compares: an overflow or a write after free that changed either word is fatal,
  * and to forge the pair one must know the secret. The second word is cleared when
  * the slot is handed out, so an object whose two words match when it is freed is
- * on a list already: a double free. (The slow path makes sure before it says so:
- * a program may have copied the words.)
+ * on a list already: a double free.
  *
- * `left` counts down at each free by the owner; at 0 the owner looks
- * (tcache_free_event). For a span in use it is the number of slots that are not on
- * the span's own list, so 0 means that the span is empty. For a span that was
- * full it is a few frees: enough of them to make it worth going back to.
+ * `left` counts what is not on the span's own list, so 0 means that the span is
+ * empty. For a span that was full it counts down a few frees: enough of them to make
+ * it worth going back to.
  *
  * Frees by other threads go to span->remote (tremote.c), without locks.
  *
  *   I1  a span's owner is a tcache, or tcache_central's: never NULL
- *   I2  a bin's head is empty, or its slots are slots of bin->span
+ *   I2  the slots on a list are of its class, in spans that its thread owns
  *   I3  carved <= nelems, and slots from carved on were never handed out since the
  *       span was made
- *   I4  CURRENT: carved == slots on its list, the bin's list, remote, and in use
- *       by the program; left == carved - slots on its own list
+ *   I4  CURRENT, PARTIAL: left == carved - slots on the span's own list; those are
+ *       in use by the program, on a thread's list, or remote
  *   I5  a span is in exactly the list that `where` names: none for CURRENT
  *   I6  FULL and not pending: the remote word has REMOTE_ARMED
  *
@@ -65,12 +63,19 @@ struct tcache_bin {
   uint32_t nempty;     /* (o) of partial: kept though empty */
 };
 
+/* Free slots of one class, most recent first. */
+struct tcache_list {
+  uintptr_t head; /* (o) a slot, or TCACHE_NONE */
+  int32_t room;   /* (o) for so many frees more than allocations */
+  int32_t limit;  /* (c) room of an empty list */
+};
+
 struct tcache {
   /* The lists, by size class; [0] is always empty. What fast paths touch comes
    * first. */
-  MGC_CACHE_ALIGNED uintptr_t head[TCACHE_CLASSES]; /* (o) */
-  /* (c) Offset of head[class] for each (size + 15) / 16 up to the maximum, or all
-   * 0, which is head[0]'s: tcache_slow_only. */
+  MGC_CACHE_ALIGNED struct tcache_list list[TCACHE_CLASSES];
+  /* (c) Offset of list[class] for each (size + 15) / 16 up to the maximum, or all
+   * 0, which is list[0]'s: tcache_slow_only. */
   uint16_t headoff[TCACHE_DIRECT_MAX / 16 + 1];
   /* (c) The same for larger ones, by (size + 127) / 128. */
   uint16_t headoff128[MAX_SMALL_SIZE / 128 + 1];
@@ -136,20 +141,6 @@ extern _Thread_local struct tcache *tcache_self
 
 /* --- fast paths --- */
 
-/* Counts down and says whether that made 0; plain for the owner, and never torn
- * for others who read it. */
-static MGC_ALWAYS_INLINE bool tcache_count_down(uint32_t *left) {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-  bool zero;
-  __asm__("decl %0" : "+m"(*left), "=@ccz"(zero));
-  return zero;
-#else
-  uint32_t n = __atomic_load_n(left, __ATOMIC_RELAXED) - 1;
-  __atomic_store_n(left, n, __ATOMIC_RELAXED);
-  return n == 0;
-#endif
-}
-
 /* The slot that will be handed out next is on its way to this processor's cache, to
  * be written, while the program works with this one: slots that another thread freed
  * are in another's cache. (sh8 of bench/malloc: 20 % less time.) */
@@ -174,6 +165,13 @@ static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
   return p;
 }
 
+/* The same of a thread's list. */
+static MGC_ALWAYS_INLINE uintptr_t tcache_take(struct tcache_list *l) {
+  uintptr_t p = tcache_pop(&l->head);
+  if (likely(p != 0)) l->room++;
+  return p;
+}
+
 /* Makes p, a free slot, the first of the list that begins at next. */
 static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
   uint64_t *w = (uint64_t *)p;
@@ -184,6 +182,26 @@ static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
 static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
   const uint64_t *w = (const uint64_t *)p;
   return (w[0] ^ w[1]) == tcache_globals.secret;
+}
+
+/* Counts down and says whether that made 0. */
+static MGC_ALWAYS_INLINE bool tcache_count_down(uint32_t *left) {
+  return --*left == 0;
+}
+
+/* A free by the owner: the slot p of s goes on the thread's list, or, when that has
+ * enough, on the span's. False: tcache_free_event is to be called. */
+static MGC_ALWAYS_INLINE bool tcache_put(struct tcache_list *l, struct mspan *s,
+                                         uintptr_t p) {
+  if (likely(l->room > 0)) {
+    l->room--;
+    tcache_link(p, l->head);
+    l->head = p;
+    return true;
+  }
+  tcache_link(p, s->local.free);
+  s->local.free = p;
+  return !tcache_count_down(&s->local.left);
 }
 
 /* --- slow paths: tcache.c, tremote.c --- */

@@ -16,8 +16,6 @@ static inline unsigned tspan_full_frees(const struct mspan *s) {
 MGC_COLD MGC_NORETURN void tcache_broken(const struct mspan *s, uintptr_t p);
 MGC_COLD MGC_NORETURN void tcache_double_free(const struct mspan *s,
                                               uintptr_t p);
-/* Puts the list `shorter` in front of s's own; *n is its length. */
-void tcache_list_join(struct mspan *s, uintptr_t shorter, unsigned *n);
 /* Puts s, which is in no list, where `where` says, and back. `left` must be right
  * before and unchanged in between. */
 void tcache_file(struct tcache *t, struct mspan *s, enum tspan_place where);
@@ -27,16 +25,18 @@ void tcache_adopt(struct tcache *t, struct mspan *s);
 void tcache_disown(struct tcache *t, struct mspan *s);
 /* Gives back s, which is empty, not pending and in no list. */
 void tcache_release(struct tcache *t, struct mspan *s);
-/* The bin's list goes back to the current span. */
-void tcache_return_list(struct tcache *t, unsigned sc);
+/* The thread's list goes back to its spans, and the current span is filed. */
+void tcache_settle_current(struct tcache *t, unsigned sc);
 
 /* --- tremote.c: spans and those who free into them from outside --- */
 
 /* Takes the list of slots that others freed; *n is its length, 0: TCACHE_NONE. Not
  * of an armed or claimed span. */
 uintptr_t tremote_harvest(struct mspan *s, unsigned *n);
-/* Harvests into the span's own list. */
-void tremote_absorb(struct mspan *s);
+/* Whether s, in no list or current with nothing on the thread's list, is empty when
+ * what others freed is counted; then left is 0, and the span is only good to be
+ * released. Never of a pending one. */
+bool tremote_empties(struct mspan *s);
 /* The owner goes away from s and wants a notice when enough was freed; false:
  * something has been freed already. */
 MGC_MUST_CHECK bool tremote_arm(struct mspan *s);
@@ -46,8 +46,8 @@ MGC_MUST_CHECK bool tremote_disarm(struct mspan *s);
 bool tremote_is_claimed(const struct mspan *s);
 /* Forgets such a span: its struct is freed now or when a notice arrives. */
 void tremote_drop_claimed(struct tcache *t, struct mspan *s);
-/* Absorbs into every partial span of a class. */
-void tcache_absorb_all(struct tcache *t, unsigned sc);
+/* Releases the partial spans of a class that are empty, remote frees counted. */
+void tcache_sift(struct tcache *t, unsigned sc);
 
 /* --- theap.c: what threads share --- */
 

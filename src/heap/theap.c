@@ -20,9 +20,20 @@ static bool cover_arena(struct heap *h, uintptr_t base) {
 
 /* --- caches --- */
 
+/* Room of a thread's list. */
+#define LIST_BYTES 8192u
+#define LIST_MIN 2u
+#define LIST_MAX 64u
+
+static int32_t list_limit(size_t size) {
+  size_t n = size ? LIST_BYTES / size : 0;
+  return (int32_t)(n < LIST_MIN ? LIST_MIN : n > LIST_MAX ? LIST_MAX : n);
+}
+
 static uint16_t head_offset(const struct sizeclass_table *tab, size_t size) {
   unsigned sc = size ? sizeclass_of(tab, size) : 1;
-  return (uint16_t)(offsetof(struct tcache, head) + sc * sizeof(uintptr_t));
+  return (uint16_t)(offsetof(struct tcache, list) +
+                    sc * sizeof(struct tcache_list));
 }
 
 void tcache_slow_only(struct tcache *t) {
@@ -34,7 +45,9 @@ static void init_cache(struct tcache *t, struct theap *th) {
   const struct sizeclass_table *tab = th->heap->classes;
   t->th = th;
   for (unsigned i = 0; i < TCACHE_CLASSES; i++) {
-    t->head[i] = TCACHE_NONE;
+    t->list[i] = (struct tcache_list){.head = TCACHE_NONE,
+                                      .limit = list_limit(tab->size[i])};
+    t->list[i].room = t->list[i].limit;
     list_init(&t->bin[i].partial);
     list_init(&t->bin[i].full);
   }
@@ -100,19 +113,6 @@ static void leave_span(struct theap *th, struct tcache *t, struct mspan *s) {
     atomic_u32_fetch_add_relaxed(&th->orphans[spanclass_size(s->spanclass)], 1);
 }
 
-static void leave_current(struct tcache *t, unsigned sc) {
-  struct mspan *s = t->bin[sc].span;
-  if (!s) return;
-  if (tremote_is_claimed(s)) {
-    tremote_drop_claimed(t, s);
-    return;
-  }
-  tcache_return_list(t, sc);
-  tremote_absorb(s);
-  tcache_unfile(t, s);
-  tcache_file(t, s, TSPAN_PARTIAL);
-}
-
 static void leave_list(struct theap *th, struct tcache *t, struct list *spans) {
   list_for_each(l, spans) leave_span(th, t, list_entry(l, struct mspan, link));
 }
@@ -122,8 +122,8 @@ void tcache_detach(struct tcache *t) {
   mutex_lock(&th->lock);
   tcache_drain(t);
   for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++) {
-    leave_current(t, sc);
-    tcache_absorb_all(t, sc);
+    tcache_settle_current(t, sc);
+    tcache_sift(t, sc);
     leave_list(th, t, &t->bin[sc].partial);
     leave_list(th, t, &t->bin[sc].full);
   }
@@ -261,9 +261,8 @@ void tcache_free_slow(struct theap *th, struct tcache *t, uintptr_t p) {
     tcache_free_remote(th, s, p);
     return;
   }
-  tcache_link(p, s->local.free);
-  s->local.free = p;
-  if (tcache_count_down(&s->local.left)) tcache_free_event(t, s);
+  struct tcache_list *l = &t->list[spanclass_size(s->spanclass)];
+  if (!tcache_put(l, s, p)) tcache_free_event(t, s);
 }
 
 /* --- the verifier --- */
@@ -272,7 +271,7 @@ static unsigned length(const struct mspan *s, uintptr_t p) {
   unsigned n = 0;
   for (; p != TCACHE_NONE; p = ((const uint64_t *)p)[0], n++) {
     if (p < s->base || p >= s->limit || (p - s->base) % s->elemsize != 0)
-      verify_fail("tcache I2", "span=0x%lx slot=%p", (unsigned long)s->base,
+      verify_fail("tcache I4", "span=0x%lx slot=%p", (unsigned long)s->base,
                   (void *)p);
     if (!tcache_looks_free(p) || n > s->nelems)
       verify_fail("tcache I4", "span=0x%lx slot=%p n=%u",
@@ -298,15 +297,23 @@ static void verify_span(const struct tcache *t, const struct mspan *s,
                 (unsigned long)s->base, where, left, own, s->freeindex);
 }
 
+static void verify_list(const struct tcache *t, unsigned sc) {
+  for (uintptr_t p = t->list[sc].head; p != TCACHE_NONE;
+       p = ((const uint64_t *)p)[0]) {
+    const struct mspan *s = span_of_heap(&t->th->heap->arenas, p);
+    if (!s || atomic_ptr_load_relaxed(&s->local.owner) != t ||
+        spanclass_size(s->spanclass) != sc || !tcache_looks_free(p))
+      verify_fail("tcache I2", "class=%u slot=%p", sc, (void *)p);
+  }
+}
+
 void tcache_verify(const struct tcache *t) {
   for (unsigned sc = 1; sc < t->th->heap->classes->nclasses; sc++) {
     const struct tcache_bin *b = &t->bin[sc];
     if (b->span && !tremote_is_claimed(b->span)) {
       verify_span(t, b->span, TSPAN_CURRENT);
-      length(b->span, t->head[sc]);
-    } else if (t->head[sc] != TCACHE_NONE) {
-      verify_fail("tcache I2", "class=%u", sc);
     }
+    verify_list(t, sc);
     list_for_each(l, &b->partial)
         verify_span(t, list_entry(l, struct mspan, link), TSPAN_PARTIAL);
     list_for_each(l, &b->full)

@@ -84,8 +84,8 @@ static void receive(struct tcache *t, struct mspan *s) {
   /* Own frees into a full span so far: they are on its list, uncounted. */
   if (s->local.where == TSPAN_FULL)
     s->local.left = s->freeindex - (tspan_full_frees(s) - s->local.left);
-  tremote_absorb(s);
-  if (s->local.left == 0)
+  /* What is on the remote list stays there until the span is current. */
+  if (tremote_empties(s))
     tcache_release(t, s);
   else
     tcache_file(t, s, TSPAN_PARTIAL);
@@ -123,15 +123,14 @@ uintptr_t tremote_harvest(struct mspan *s, unsigned *n) {
   return remote_head(s, w);
 }
 
-void tremote_absorb(struct mspan *s) {
-  unsigned n, joined;
-  uintptr_t list = tremote_harvest(s, &n);
-  if (n == 0) return;
-  if (s->local.free == TCACHE_NONE)
-    s->local.free = list;
-  else
-    tcache_list_join(s, list, &joined);
-  s->local.left -= n;
+bool tremote_empties(struct mspan *s) {
+  uint64_t w = atomic_u64_load_relaxed(&s->local.remote);
+  if (s->local.pending || (w & REMOTE_CLAIMED)) return false;
+  if (remote_count(w) != s->local.left) return false;
+  unsigned n;
+  (void)tremote_harvest(s, &n);
+  s->local.left = 0;
+  return true;
 }
 
 bool tremote_arm(struct mspan *s) {
@@ -161,17 +160,19 @@ void tremote_drop_claimed(struct tcache *t, struct mspan *s) {
     mheap_free_struct(t->th->heap, s);
 }
 
-void tcache_absorb_all(struct tcache *t, unsigned sc) {
+void tcache_sift(struct tcache *t, unsigned sc) {
   list_for_each(l, &t->bin[sc].partial) {
     struct mspan *s = list_entry(l, struct mspan, link);
-    uint64_t w = atomic_u64_load_relaxed(&s->local.remote);
-    if (w & REMOTE_CLAIMED) {
+    if (tremote_is_claimed(s)) {
       tremote_drop_claimed(t, s);
-    } else if (remote_count(w) > 0) {
-      tcache_unfile(t, s);
-      tremote_absorb(s);
-      tcache_file(t, s, TSPAN_PARTIAL);
+      continue;
     }
+    if (s->local.pending) continue;
+    tcache_unfile(t, s);
+    if (tremote_empties(s))
+      tcache_release(t, s);
+    else
+      tcache_file(t, s, TSPAN_PARTIAL);
   }
 }
 

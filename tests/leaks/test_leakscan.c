@@ -51,21 +51,14 @@ static uintptr_t take(struct fixture *f, size_t size) {
     return s->base;
   }
   unsigned sc = sizeclass_of(&sizeclasses_malloc, size);
-  void *p = (void *)tcache_pop(&f->t->head[sc]);
+  void *p = (void *)tcache_take(&f->t->list[sc]);
   if (!p) p = tcache_refill(f->t, sc).p;
   cr_assert_not_null(p);
   return (uintptr_t)p;
 }
 
 static void give(struct fixture *f, uintptr_t p) {
-  struct mspan *s = span_of(&f->h->arenas, p);
-  if (spanclass_size(s->spanclass) == 0) {
-    theap_free_large(f->th, s);
-    return;
-  }
-  tcache_link(p, s->local.free);
-  s->local.free = p;
-  if (tcache_count_down(&s->local.left)) tcache_free_event(f->t, s);
+  tcache_free_slow(f->th, f->t, p);
 }
 
 static unsigned add(struct fixture *f, size_t size) {

@@ -29,7 +29,7 @@ static struct tcache *attach(struct theap *th) {
 }
 
 static void *take(struct tcache *t, unsigned sc) {
-  void *p = (void *)tcache_pop(&t->head[sc]);
+  void *p = (void *)tcache_take(&t->list[sc]);
   return p ? p : tcache_refill(t, sc).p;
 }
 
@@ -77,11 +77,11 @@ Test(tcache, direct_tables_name_the_class_of_every_size) {
     unsigned off = size <= TCACHE_DIRECT_MAX
                        ? t->headoff[(size + 15) / 16]
                        : t->headoff128[(size + 127) / 128];
-    size_t have = tab->size[off / sizeof t->head[0]];
+    size_t have = tab->size[off / sizeof t->list[0]];
     cr_assert_geq(have, size);
     cr_assert_eq(have, tab->size[sizeclass_of(tab, size)], "size %zu", size);
   }
-  cr_assert_eq(t->headoff[0] / sizeof t->head[0], 1, "malloc(0)");
+  cr_assert_eq(t->headoff[0] / sizeof t->list[0], 1, "malloc(0)");
   tcache_slow_only(t);
   for (size_t i = 0; i < array_len(t->headoff); i++)
     cr_assert_eq(t->headoff[i], 0);

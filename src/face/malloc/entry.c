@@ -42,7 +42,7 @@ static void *alloc_large(struct theap *th, size_t size, size_t align,
 
 static void *alloc_small(struct tcache *t, unsigned sc, size_t size,
                          bool zero) {
-  void *p = (void *)tcache_pop(&t->head[sc]);
+  void *p = (void *)tcache_take(&t->list[sc]);
   if (unlikely(!p)) {
     struct tcache_result r = tcache_refill(t, sc);
     if (r.zero) return r.p;
@@ -75,7 +75,8 @@ static MGC_NOINLINE void *alloc_slow(size_t size, size_t align, bool zero) {
 }
 
 static MGC_ALWAYS_INLINE void *pop_at(struct tcache *t, uint16_t headoff) {
-  return (void *)tcache_pop((uintptr_t *)(void *)((char *)t + headoff));
+  return (void *)tcache_take(
+      (struct tcache_list *)(void *)((char *)t + headoff));
 }
 
 /* What mface_alloc_fast declined, when a list has it all the same. */
@@ -119,7 +120,7 @@ static MGC_NOINLINE void *malloc_slow(size_t size) {
   if (likely(headoff != 0)) {
     void *p = pop_at(t, headoff);
     if (likely(p != NULL)) return p;
-    p = tcache_refill(t, headoff / sizeof t->head[0]).p;
+    p = tcache_refill(t, headoff / sizeof t->list[0]).p;
     janitor_poll(t->th, false);
     if (likely(p != NULL)) return p;
   }
@@ -194,9 +195,9 @@ static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {
     free_other(s, p);
     return true;
   }
-  tcache_link(p, s->local.free);
-  s->local.free = p;
-  if (unlikely(tcache_count_down(&s->local.left))) free_event(t, s);
+  struct tcache_list *l =
+      (struct tcache_list *)(void *)((char *)t + s->local.binoff);
+  if (unlikely(!tcache_put(l, s, p))) free_event(t, s);
   return true;
 }
 

@@ -76,8 +76,8 @@ size_t mface_usable(const void *p);
 static MGC_ALWAYS_INLINE void *mface_alloc_fast(size_t size) {
   if (unlikely(size > TCACHE_DIRECT_MAX)) return NULL;
   struct tcache *t = tcache_self;
-  char *head = (char *)t + t->headoff[(size + 15) / 16];
-  return (void *)tcache_pop((uintptr_t *)(void *)head);
+  char *list = (char *)t + t->headoff[(size + 15) / 16];
+  return (void *)tcache_take((struct tcache_list *)(void *)list);
 }
 
 /* Before any mode looked at it: the ordinary allocation, for the modes' own use and

@@ -15,9 +15,8 @@
 #include <unistd.h>
 
 #define BATCH 256 /* structs mspan that one system call reads */
-/* Spans of small slots have at most 64 KiB (tcache.c); a longer one is read as
- * far as this. */
-#define SLOT_BYTES (128u << 10)
+/* More slots than a thread's list has: lists end, whatever is read. */
+#define LIST_SLOTS_MAX 4096u
 /* More threads than a process can have: lists end, whatever is read. */
 #define MAX_CACHES (1u << 22)
 
@@ -40,7 +39,6 @@ struct msnap_work {
   uintptr_t spans[PAGES_PER_ARENA];
   uint8_t in_use[PAGES_PER_ARENA / 8];
   char text[4096];
-  uint64_t slots[SLOT_BYTES / 8];
 };
 
 /* --- reading --- */
@@ -161,31 +159,16 @@ static bool read_arenas(struct msnap_work *w) {
 
 /* --- thread caches --- */
 
-/* Copies what was carved of span s. cache: whose current span it is. */
-static bool read_slots(struct msnap_work *w, const struct mspan *s, size_t n,
-                       uintptr_t cache) {
-  if (!w->direct) return msnap_read(w->pid, s->base, w->slots, n);
-  if (cache != w->self) return false;
-  copy_words((uint8_t *)w->slots, (const uint8_t *)s->base, n);
-  return true;
-}
-
-/* Length of the list that begins at p in span s, I2. */
-static uint64_t list_length(struct msnap_work *w, const struct mspan *s,
-                            uintptr_t p, uintptr_t cache) {
+/* Slots on the list that begins at p, of any of a thread's spans, I2. */
+static uint64_t list_length(struct msnap_work *w, uintptr_t p,
+                            uintptr_t cache) {
   uintptr_t none = (uintptr_t)w->anchor->none;
-  size_t size = s->freeindex * s->elemsize;
-  uint64_t n = 0;
-  if (size > sizeof w->slots) size = sizeof w->slots;
-  if (size < 16 || !read_slots(w, s, size, cache)) {
-    w->out->exact = false;
-    return 0;
-  }
-  for (; p != none && n < s->nelems; n++) {
-    uintptr_t at = p - s->base;
-    if (at > size - 16 || at % 8 != 0) break;
-    const uint64_t *word = &w->slots[at / 8];
-    if ((word[0] ^ word[1]) != w->secret) break;
+  uint64_t n = 0, word[2];
+  /* Read directly, a list of another thread's may lead anywhere. */
+  bool may = !w->direct || cache == w->self;
+  for (; may && p != none && n < LIST_SLOTS_MAX; n++) {
+    if (!get(w, p, word, sizeof word) || (word[0] ^ word[1]) != w->secret)
+      break;
     p = word[0];
   }
   if (p != none) w->out->exact = false;
@@ -195,13 +178,8 @@ static uint64_t list_length(struct msnap_work *w, const struct mspan *s,
 /* Slots that w->cache has at hand are free. */
 static void subtract_lists(struct msnap_work *w, uintptr_t cache) {
   for (unsigned sc = 1; sc < w->out->nclasses; sc++) {
-    uintptr_t s = (uintptr_t)w->cache.bin[sc].span;
-    uintptr_t head = w->cache.head[sc];
     struct msnap_class *c = &w->out->cls[sc];
-    if (!s || head == (uintptr_t)w->anchor->none ||
-        !get(w, s, &w->span, sizeof w->span))
-      continue;
-    uint64_t n = list_length(w, &w->span, head, cache);
+    uint64_t n = list_length(w, w->cache.list[sc].head, cache);
     n = n < c->objects ? n : c->objects;
     c->objects -= n;
     c->live -= n * c->slot;
