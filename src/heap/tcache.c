@@ -28,11 +28,9 @@
 
 #include "base/fatal.h"
 
-/* What fast paths meet before the heap is made: a table that knows no page, and a
+/* What fast paths meet before the heap is made: a table that has no page, and a
  * secret that tcache_none's words do not have. */
-static struct atomic_ptr no_pages[1];
-struct tcache_globals tcache_globals = {.map = {.entry = no_pages},
-                                        .secret = 1};
+struct tcache_globals tcache_globals = {.secret = 1};
 const uint64_t tcache_none[2] __attribute__((aligned(16)));
 
 struct tcache tcache_nobody = {

@@ -114,13 +114,15 @@ struct theap {
   struct atomic_u64 grown_at;
 };
 
-/* --- the two globals that fast paths read; constant after initialisation --- */
+/* --- the two globals that fast paths read; constant after initialisation, but for the
+ * page map's length --- */
 
 struct tcache_globals {
   MGC_CACHE_ALIGNED struct pagemap map;
   uint64_t secret; /* of the pairs; never 0 */
 };
-/* A line of its own: nothing near it is ever written. Hidden for its users, too:
+/* A line of its own: nothing near it is written, but for
+ * the length, once for 64 MiB. Hidden for its users, too:
  * read without a load of its address. */
 extern struct tcache_globals tcache_globals
     __attribute__((visibility("hidden")));
@@ -204,9 +206,8 @@ uint64_t theap_footprint(const struct theap *th);
 bool theap_reclaim(struct theap *th, size_t bytes);
 
 /* Sets up *th (zeroed) on h, and the globals above. secret: random.
- * Errors: none that matter (the page map may be the small one). */
-void theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
-                uint64_t secret);
+ * Errors: none that matter (the page map may have no room). */
+void theap_init(struct theap *th, struct heap *h, uint64_t secret);
 /* A tcache for a thread: a spare one or a new one; NULL: no memory. */
 struct tcache *tcache_attach(struct theap *th, int32_t tid);
 /* Sends every allocation of t's thread to the slow path (modes). */

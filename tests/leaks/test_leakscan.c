@@ -37,7 +37,7 @@ static struct fixture *setup(void) {
   f->h = test_heap_cfg((struct heap_config){.classes = &sizeclasses_malloc,
                                             .opt = {.window_log2 = 34}});
   cr_assert_not_null(f->h);
-  theap_init(f->th, f->h, UINT64_MAX, 0x1234567890abcdef);
+  theap_init(f->th, f->h, 0x1234567890abcdef);
   f->t = tcache_attach(f->th, 1);
   cr_assert_not_null(f->t);
   return f;

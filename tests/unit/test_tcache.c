@@ -18,7 +18,7 @@ static struct theap *make_theap(struct vm *vm) {
   cr_assert_not_null(h);
   struct theap *th =
       system->ops->alloc(system, align_up(sizeof *th, system->page_size), NULL);
-  theap_init(th, h, UINT64_MAX, 0x123456789abcdef1u);
+  theap_init(th, h, 0x123456789abcdef1u);
   return th;
 }
 
