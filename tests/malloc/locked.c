@@ -26,7 +26,7 @@ static long page_tables(void) {
 int main(void) {
   check_begin();
   void *before = malloc(100000);
-  CHECK(before);
+  CHECK(before, "no memory");
   alarm(60);
   if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
     CHECK(errno == EPERM || errno == ENOMEM, "errno=%d", errno);
