@@ -57,7 +57,7 @@ static uintptr_t list_tail(const struct mspan *s, uintptr_t p, unsigned *n) {
   *n = 1;
   for (;; ++*n) {
     const uint64_t *w = (const uint64_t *)p;
-    if (unlikely((w[0] ^ w[1]) != tcache_globals.secret || *n > s->nelems))
+    if (unlikely(!tcache_looks_free(p) || *n > s->nelems))
       tcache_broken(s, p);
     if (w[0] == TCACHE_NONE) return p;
     p = w[0];

@@ -15,13 +15,14 @@
  * fills densely, a span that becomes empty is known at once, and neither path
  * counts anything but the span's `left`.
  *
- * A free list. A free slot's first two words are {next, next ^ secret}; the last
- * slot's next is TCACHE_NONE, the address of two words that match nothing. A pop
- * compares: an overflow or a write after free that changed either word is fatal,
- * and to forge the pair one must know the secret. The second word is cleared when
- * the slot is handed out, so an object whose two words match when it is freed is
- * on a list already: a double free. (The slow path makes sure before it says so:
- * a program may have copied the words.)
+ * A free list. The first two words of a free slot are {next, next ^ its address ^
+ * secret}; the last one's next is TCACHE_NONE, the address of two words that match
+ * nothing. A pop compares: an overflow or a write after free that changed either
+ * word is fatal, and to forge the pair one must know the secret. The second word is
+ * cleared when the slot is handed out, so an object whose two words match when it
+ * is freed is on a list already: a double free. The address is among them because a
+ * program may come by the words of another slot: an object that was never written
+ * holds what was there before, and may be copied.
  *
  * `left` counts down at each free by the owner; at 0 the owner looks
  * (tcache_free_event). For a span in use it is the number of slots that are not on
@@ -170,7 +171,7 @@ static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
   uint64_t *w = (uint64_t *)p;
   uint64_t next = w[0];
   tcache_prefetch(next);
-  if (unlikely((next ^ w[1]) != tcache_globals.secret)) return 0;
+  if (unlikely((next ^ w[1]) != (p ^ tcache_globals.secret))) return 0;
   *head = next;
   w[1] = 0;
   return p;
@@ -180,12 +181,12 @@ static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
 static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
   uint64_t *w = (uint64_t *)p;
   w[0] = next;
-  w[1] = next ^ tcache_globals.secret;
+  w[1] = next ^ (p ^ tcache_globals.secret);
 }
 
 static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
   const uint64_t *w = (const uint64_t *)p;
-  return (w[0] ^ w[1]) == tcache_globals.secret;
+  return (w[0] ^ w[1]) == (p ^ tcache_globals.secret);
 }
 
 /* --- slow paths: tcache.c, tremote.c --- */

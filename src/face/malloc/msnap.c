@@ -185,7 +185,7 @@ static uint64_t list_length(struct msnap_work *w, const struct mspan *s,
     uintptr_t at = p - s->base;
     if (at > size - 16 || at % 8 != 0) break;
     const uint64_t *word = &w->slots[at / 8];
-    if ((word[0] ^ word[1]) != w->secret) break;
+    if ((word[0] ^ word[1]) != (p ^ w->secret)) break;
     p = word[0];
   }
   if (p != none) w->out->exact = false;
