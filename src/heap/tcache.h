@@ -180,8 +180,9 @@ static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
 /* Makes p, a free slot, the first of the list that begins at next. */
 static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
   uint64_t *w = (uint64_t *)p;
+  uint64_t check = next ^ (p ^ tcache_globals.secret); /* before the stores */
   w[0] = next;
-  w[1] = next ^ (p ^ tcache_globals.secret);
+  w[1] = check;
 }
 
 static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
