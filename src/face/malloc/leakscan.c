@@ -189,7 +189,7 @@ static bool is_block(const struct leakscan *ls, const struct mspan *s,
                atomic_ptr_load_relaxed(&s->local.owner) == ls->special_owner))
     return ls->special_find(s, p, bytes);
   if (is_large(s)) return true;
-  return mspan_index(s, p) < s->freeindex && !carries_pair(p);
+  return mspan_index(s, p) < s->freeindex && !tcache_looks_free(p);
 }
 
 static const struct leak_arena *arena_at(const struct leakscan *ls,
