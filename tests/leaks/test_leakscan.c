@@ -182,7 +182,7 @@ Test(leakscan, slots_freed_by_another_thread_are_no_blocks) {
   for (unsigned i = 0; i < 9; i++)
     tcache_free_remote(f->th, span_of(&f->h->arenas, f->b[i].p), f->b[i].p);
   run(f);
-  cr_assert_eq(f->r->live_blocks, 1);
+  cr_assert_eq(f->r->live_blocks, 1, "%zu", (size_t)f->r->live_blocks);
   cr_assert_eq(f->r->leaked_blocks, 1);
 }
 

@@ -162,10 +162,6 @@ MGC_NO_SANITIZE static inline uintptr_t load(uintptr_t at) {
   return *(const volatile uintptr_t *)at;
 }
 
-MGC_NO_SANITIZE static bool carries_pair(uintptr_t p) {
-  return (load(p) ^ load(p + PTR_BYTES)) == (p ^ tcache_globals.secret);
-}
-
 static bool is_large(const struct mspan *s) {
   return spanclass_size(s->spanclass) == 0;
 }
