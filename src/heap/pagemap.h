@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * From an address to malloc's span in one load: a flat table of the whole user
- * address space, one pointer for each 8 KiB page.
+ * From an address to malloc's span in one load: a flat table of the addresses where
+ * the heap grows, one pointer for each 8 KiB page, from the heap's first address
+ * on.
  *
- * 47 bits of addresses make 2^34 entries, 128 GiB of address space, of which only
- * what describes the heap is ever touched (8 bytes for 8 KiB: 0.1 %). The rest
- * reads as NULL: it is mapped for reading alone, which costs neither memory nor
- * commit charge, and the part of an arena becomes writable when the arena is made.
+ * There is address space for the pages of 4 TiB, or of all the heap's region when
+ * it has one. Only the part that describes arenas is mapped (8 bytes for 8 KiB:
+ * 0.1 %), and lookups stop where it ends: what is behind it cannot be read. A
+ * table of the whole user address space would save a lookup one comparison, but
+ * such a table must be readable all over, and mlockall then fills 128 GiB with
+ * page tables.
  *
- * Under a limit on address space (ulimit -v) there is no room for it. The table
- * then has one entry, NULL, every fast lookup misses, and the slow ones go
- * through the arena map.
+ * Pages that the table does not have (the heap had to go elsewhere, there is no room
+ * for a table) are found through the arena map, the slow way.
  */
 #ifndef MGC_HEAP_PAGEMAP_H
 #define MGC_HEAP_PAGEMAP_H
@@ -21,32 +23,33 @@
 
 struct mspan;
 
-#define PAGEMAP_ADDRESS_BITS 47u
-
 struct pagemap {
+  uintptr_t base;           /* (c) address of entry[0]'s page */
+  struct atomic_uptr count; /* (a) entries that are mapped; only grows */
   struct atomic_ptr *entry; /* (c) */
-  /* (c) Number of entries less one: no pointer, however wild, reads outside the
-   * table. 0 for the table of one entry. */
-  uintptr_t mask;
+  uintptr_t max;            /* (c) entries that there is room for */
 };
 
-/* Takes address space; address_space_left as of vm_address_space_left.
- * Errors: none, the table is then the small one. */
-void pagemap_init(struct pagemap *m, struct vm *vm,
-                  uint64_t address_space_left);
-/* Makes the entries of [base, base + n) writable. Heap lock (or whatever keeps
- * calls apart). Errors: false, no memory. */
+/* Takes address space for the pages of [base, base + n), or less of it; base is
+ * where the heap's first arena will be.
+ * Errors: none, no page is in the table then. */
+void pagemap_init(struct pagemap *m, struct vm *vm, uintptr_t base, size_t n);
+/* Makes the entries of [base, base + n) writable if the table has room. Heap lock
+ * (or whatever keeps calls apart). Errors: false, no memory. */
 MGC_MUST_CHECK bool pagemap_cover(struct pagemap *m, struct vm *vm,
                                   uintptr_t base, size_t n);
 /* Points the pages of [base, base + npages pages) to s, or to NULL. The pages are
- * the caller's. Does nothing in the small table. */
+ * the caller's. Leaves out those that the table does not have. */
 void pagemap_set(struct pagemap *m, uintptr_t base, size_t npages,
                  struct mspan *s);
 
 /* A fast span that may hold p, or NULL. Any p. */
 static MGC_ALWAYS_INLINE struct mspan *pagemap_get(const struct pagemap *m,
                                                    uintptr_t p) {
-  return atomic_ptr_load_acquire(&m->entry[(p >> 13) & m->mask]);
+  uintptr_t i = (p - m->base) >> 13;
+  /* relaxed: who has been given p has also been given the count */
+  if (unlikely(i >= atomic_uptr_load_relaxed(&m->count))) return NULL;
+  return atomic_ptr_load_acquire(&m->entry[i]);
 }
 
 #endif

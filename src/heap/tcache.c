@@ -28,11 +28,9 @@
 
 #include "base/fatal.h"
 
-/* What fast paths meet before the heap is made: a table that knows no page, and a
+/* What fast paths meet before the heap is made: a table that has no page, and a
  * secret that tcache_none's words do not have. */
-static struct atomic_ptr no_pages[1];
-struct tcache_globals tcache_globals = {.map = {.entry = no_pages},
-                                        .secret = 1};
+struct tcache_globals tcache_globals = {.secret = 1};
 const uint64_t tcache_none[2] __attribute__((aligned(16)));
 
 struct tcache tcache_nobody = {
@@ -319,9 +317,8 @@ static void give_run(struct tcache *t, struct mspan *s, uintptr_t first,
 
 /* The slot after p on its list. */
 static uintptr_t next_slot(const struct mspan *s, uintptr_t p) {
-  const uint64_t *w = (const uint64_t *)p;
-  if (unlikely((w[0] ^ w[1]) != tcache_globals.secret)) tcache_broken(s, p);
-  return w[0];
+  if (unlikely(!tcache_looks_free(p))) tcache_broken(s, p);
+  return *(const uintptr_t *)p;
 }
 
 /* A list of slots of any of t's spans goes back. Slots that were freed one after

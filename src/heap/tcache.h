@@ -15,12 +15,14 @@
  * current span, or what other threads freed of it, or slots that were never used,
  * or another span's (refill, tcache.c). So memory fills densely.
  *
- * A free list. A free slot's first two words are {next, next ^ secret}; the last
- * slot's next is TCACHE_NONE, the address of two words that match nothing. A pop
- * compares: an overflow or a write after free that changed either word is fatal,
- * and to forge the pair one must know the secret. The second word is cleared when
- * the slot is handed out, so an object whose two words match when it is freed is
- * on a list already: a double free.
+ * A free list. The first two words of a free slot are {next, next ^ its address ^
+ * secret}; the last one's next is TCACHE_NONE, the address of two words that match
+ * nothing. A pop compares: an overflow or a write after free that changed either
+ * word is fatal, and to forge the pair one must know the secret. The second word is
+ * cleared when the slot is handed out, so an object whose two words match when it
+ * is freed is on a list already: a double free. The address is among them because a
+ * program may come by the words of another slot: an object that was never written
+ * holds what was there before, and may be copied.
  *
  * `left` counts what is not on the span's own list, so 0 means that the span is
  * empty. For a span that was full it counts down a few frees: enough of them to make
@@ -119,13 +121,15 @@ struct theap {
   struct atomic_u64 grown_at;
 };
 
-/* --- the two globals that fast paths read; constant after initialisation --- */
+/* --- the two globals that fast paths read; constant after initialisation, but for the
+ * page map's length --- */
 
 struct tcache_globals {
   MGC_CACHE_ALIGNED struct pagemap map;
   uint64_t secret; /* of the pairs; never 0 */
 };
-/* A line of its own: nothing near it is ever written. Hidden for its users, too:
+/* A line of its own: nothing near it is written, but for
+ * the length, once for 64 MiB. Hidden for its users, too:
  * read without a load of its address. */
 extern struct tcache_globals tcache_globals
     __attribute__((visibility("hidden")));
@@ -159,7 +163,7 @@ static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
   uint64_t *w = (uint64_t *)p;
   uint64_t next = w[0];
   tcache_prefetch(next);
-  if (unlikely((next ^ w[1]) != tcache_globals.secret)) return 0;
+  if (unlikely((next ^ w[1]) != (p ^ tcache_globals.secret))) return 0;
   *head = next;
   w[1] = 0;
   return p;
@@ -175,13 +179,14 @@ static MGC_ALWAYS_INLINE uintptr_t tcache_take(struct tcache_list *l) {
 /* Makes p, a free slot, the first of the list that begins at next. */
 static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
   uint64_t *w = (uint64_t *)p;
+  uint64_t check = next ^ (p ^ tcache_globals.secret); /* before the stores */
   w[0] = next;
-  w[1] = next ^ tcache_globals.secret;
+  w[1] = check;
 }
 
 static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
   const uint64_t *w = (const uint64_t *)p;
-  return (w[0] ^ w[1]) == tcache_globals.secret;
+  return (w[0] ^ w[1]) == (p ^ tcache_globals.secret);
 }
 
 /* Counts down and says whether that made 0. */
@@ -222,9 +227,8 @@ uint64_t theap_footprint(const struct theap *th);
 bool theap_reclaim(struct theap *th, size_t bytes);
 
 /* Sets up *th (zeroed) on h, and the globals above. secret: random.
- * Errors: none that matter (the page map may be the small one). */
-void theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
-                uint64_t secret);
+ * Errors: none that matter (the page map may have no room). */
+void theap_init(struct theap *th, struct heap *h, uint64_t secret);
 /* A tcache for a thread: a spare one or a new one; NULL: no memory. */
 struct tcache *tcache_attach(struct theap *th, int32_t tid);
 /* Sends every allocation of t's thread to the slow path (modes). */

@@ -58,8 +58,15 @@ static void init_cache(struct tcache *t, struct theap *th) {
   list_init(&t->link);
 }
 
-void theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
-                uint64_t secret) {
+/* Where the heap's arenas will be, as far as can be told. */
+static void init_pagemap(struct heap *h) {
+  bool one = h->one_region;
+  uintptr_t base = one ? h->cur_arena : h->next_hint;
+  size_t n = one ? h->cur_arena_end - base : SIZE_MAX;
+  pagemap_init(&tcache_globals.map, h->vm, base, n);
+}
+
+void theap_init(struct theap *th, struct heap *h, uint64_t secret) {
   th->heap = h;
   mutex_init(&th->lock, LOCKRANK_tcache);
   list_init(&th->caches);
@@ -69,7 +76,7 @@ void theap_init(struct theap *th, struct heap *h, uint64_t address_space_left,
   atomic_u64_store_relaxed(&th->memory_limit, UINT64_MAX);
   init_cache(&th->central, th);
   spanstash_init(&th->stash);
-  pagemap_init(&tcache_globals.map, h->vm, address_space_left);
+  init_pagemap(h);
   tcache_globals.secret = secret ? secret : 1;
   h->hooks.arena_added = cover_arena;
 }

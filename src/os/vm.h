@@ -33,10 +33,6 @@ struct vm_ops {
    * 0), aligned to align (0: page). NULL when there is none. */
   void *(*reserve)(struct vm *vm, void *hint, size_t n, size_t align,
                    const char *name);
-  /* Reserves n bytes anywhere that may be read, as zeros, at the cost of neither
-   * memory nor commit charge; map makes parts of them Prepared. NULL when there
-   * is none. */
-  void *(*reserve_zero)(struct vm *vm, size_t n, const char *name);
   /* Reserved -> Prepared. False when the OS refuses (ENOMEM). */
   bool (*map)(struct vm *vm, void *p, size_t n, const char *name);
   /* Prepared -> Ready. False when the OS refuses. */
@@ -82,7 +78,8 @@ static inline void *vm_alloc(struct vm *vm, size_t n, const char *name,
 
 /* Wraps another vm and fails chosen calls: the fault-injection mode of the
  * product (option fail_vm=N) and of the tests. Calls counted: alloc,
- * reserve, reserve_zero, map, used, move. fail_at 0: never; forever: every call from fail_at on fails. */
+ * reserve, map, used, move. fail_at 0: never; forever: every call from fail_at on
+ * fails. */
 struct vm_faulty {
   struct vm vm;
   struct vm *under;

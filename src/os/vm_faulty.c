@@ -27,12 +27,6 @@ static void *faulty_reserve(struct vm *vm, void *hint, size_t n, size_t align,
   return f->under->ops->reserve(f->under, hint, n, align, name);
 }
 
-static void *faulty_reserve_zero(struct vm *vm, size_t n, const char *name) {
-  struct vm_faulty *f = faulty(vm);
-  if (must_fail(f)) return NULL;
-  return f->under->ops->reserve_zero(f->under, n, name);
-}
-
 static bool faulty_map(struct vm *vm, void *p, size_t n, const char *name) {
   struct vm_faulty *f = faulty(vm);
   if (must_fail(f)) return false;
@@ -81,7 +75,6 @@ static void faulty_renew(struct vm *vm, void *p, size_t n, const char *name) {
 static const struct vm_ops faulty_ops = {
     .alloc = faulty_alloc,
     .reserve = faulty_reserve,
-    .reserve_zero = faulty_reserve_zero,
     .map = faulty_map,
     .used = faulty_used,
     .unused = faulty_unused,

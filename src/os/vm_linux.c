@@ -110,18 +110,6 @@ static void *linux_reserve(struct vm *vm, void *hint, size_t n, size_t align,
   return p;
 }
 
-static void *linux_reserve_zero(struct vm *vm, size_t n, const char *name) {
-  int saved = errno;
-  (void)vm;
-  /* Any error counts as none to be had: Valgrind's EINVAL for what is larger than
-   * its address space, too. */
-  void *p = mmap(NULL, n, PROT_READ, RESERVE_FLAGS, -1, 0);
-  if (p == MAP_FAILED) p = NULL;
-  if (p) name_range(p, n, name);
-  errno = saved;
-  return p;
-}
-
 static bool linux_map(struct vm *vm, void *p, size_t n, const char *name) {
   int saved = errno;
   (void)vm;
@@ -221,7 +209,6 @@ static void linux_renew(struct vm *vm, void *p, size_t n, const char *name) {
 static const struct vm_ops linux_ops = {
     .alloc = linux_alloc,
     .reserve = linux_reserve,
-    .reserve_zero = linux_reserve_zero,
     .map = linux_map,
     .used = linux_used,
     .unused = linux_unused,

@@ -25,6 +25,18 @@ Test(harden_large, objects_are_zero_and_end_before_the_guard) {
   }
 }
 
+Test(harden_large, pages_that_were_used_are_cleared) {
+  struct harden *hd = ht_new(NULL);
+  hd->large.max_held_bytes = 0; /* pages go back as they are */
+  for (size_t i = 0; i < 3 * array_len(sizes); i++) {
+    size_t size = sizes[i % array_len(sizes)];
+    char *p = ht_take(hd, size);
+    cr_assert_eq(harden_nonzero((uintptr_t)p, (uintptr_t)p + size), 0);
+    memset(p, 0xff, size);
+    ht_give(hd, p);
+  }
+}
+
 Test(harden_large, alignment_is_kept) {
   struct harden *hd = ht_new(NULL);
   struct harden_finding f;

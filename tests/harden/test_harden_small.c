@@ -53,6 +53,18 @@ Test(harden_small, neighbours_in_time_are_rarely_neighbours_in_space) {
   cr_assert_lt(adjacent, 5000 * 4 / 170);
 }
 
+Test(harden_small, there_is_always_a_choice_of_slots) {
+  struct rng r = rng_seed();
+  struct harden *hd = ht_new(&r);
+  const struct harden_class *c =
+      &hd->classes[sizeclass_of(&sizeclasses_malloc, 48)];
+  for (int i = 0; i < 20000; i++) {
+    char *p = ht_take(hd, 40);
+    cr_assert_geq(c->open_free + 1, c->min_free, "after %d", i);
+    if (i % 4 == 0) ht_give(hd, p);
+  }
+}
+
 Test(harden_small, a_slot_is_not_handed_out_again_soon) {
   struct rng r = rng_seed();
   struct harden *hd = ht_new(&r);
@@ -114,6 +126,14 @@ Test(harden_small, every_changed_byte_of_the_canary_shows) {
     p[i] = (char)(p[i] - 1);
   }
   ht_give(hd, p);
+}
+
+Test(harden_small, no_byte_of_a_canary_is_zero) {
+  struct rng r = rng_seed();
+  for (int i = 0; i < 1000; i++) {
+    uint32_t key = harden_canary_key(i ? (uint32_t)rng_u64(&r) : 0);
+    for (unsigned b = 0; b < 32; b += 8) cr_assert_neq(key >> b & 0xff, 0);
+  }
 }
 
 Test(harden_small, canaries_of_two_objects_differ) {

@@ -37,7 +37,7 @@ static struct fixture *setup(void) {
   f->h = test_heap_cfg((struct heap_config){.classes = &sizeclasses_malloc,
                                             .opt = {.window_log2 = 34}});
   cr_assert_not_null(f->h);
-  theap_init(f->th, f->h, UINT64_MAX, 0x1234567890abcdef);
+  theap_init(f->th, f->h, 0x1234567890abcdef);
   f->t = tcache_attach(f->th, 1);
   cr_assert_not_null(f->t);
   return f;
@@ -175,7 +175,7 @@ Test(leakscan, slots_freed_by_another_thread_are_no_blocks) {
   for (unsigned i = 0; i < 9; i++)
     tcache_free_remote(f->th, span_of(&f->h->arenas, f->b[i].p), f->b[i].p);
   run(f);
-  cr_assert_eq(f->r->live_blocks, 1);
+  cr_assert_eq(f->r->live_blocks, 1, "%zu", (size_t)f->r->live_blocks);
   cr_assert_eq(f->r->leaked_blocks, 1);
 }
 

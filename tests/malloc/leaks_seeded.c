@@ -3,16 +3,19 @@
  * A program with three leaks: a ring, a block that only an ended thread's stack
  * refers to, a block that only an unloaded library's data referred to. And with
  * much that is none: reached from data, a thread-specific value, a thread-local
- * variable, the environment, another block's middle.
+ * variable, the environment, another block's middle. One of the blocks has a page
+ * that cannot be read.
  *
- * leaks_seeded LIBRARY [clean | threads]: without the leaks; with a thread that is
- * blocked and one that has ended and has not been joined.
+ * leaks_seeded LIBRARY [clean | mapped | threads]: without the leaks; with a block
+ * that only memory from mmap refers to; with a thread that is blocked and one that
+ * has ended and has not been joined.
  */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct node {
@@ -23,6 +26,7 @@ struct node {
 /* Volatile: so that the compiler keeps what nobody reads. */
 static struct node *volatile data_root;
 static char *volatile interior;
+static char *volatile unreadable;
 static _Thread_local char *volatile local_root;
 static volatile int blocked = 1;
 static pthread_key_t key;
@@ -69,8 +73,19 @@ static void keep(void) {
   interior = (char *)malloc(50000) + 49999;
   local_root = malloc(60);
   pthread_setspecific(key, malloc(61));
+  unreadable = aligned_alloc(4096, 16384);
+  mprotect(unreadable + 4096, 4096, PROT_NONE);
   putenv(strdup("LEAKS_SEEDED=1"));
   setvbuf(stdout, NULL, _IOFBF, 1 << 14);
+}
+
+/* In the middle of much that is never touched. */
+static void map_root(void) {
+  size_t size = (size_t)1 << 30;
+  char *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) exit(2);
+  *(char **)(p + size / 2) = malloc(300);
 }
 
 static void run_thread(void *(*fn)(void *)) {
@@ -102,6 +117,8 @@ int main(int argc, char **argv) {
     pthread_barrier_wait(&barrier);
     pthread_create(&t, NULL, finish, NULL);
     usleep(50000);
+  } else if (strcmp(how, "mapped") == 0) {
+    map_root();
   } else if (strcmp(how, "clean") != 0) {
     make_ring();
     run_thread(lose);

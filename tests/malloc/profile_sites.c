@@ -158,7 +158,7 @@ static void *thread(void *arg) {
   for (long i = 0; i < per_thread; i++) {
     hand_over(&lanes[(self + 1) % THREADS], obtain(A, 700));
     release(B, obtain(B, 300), 300);
-    if (i % 8 == 0) obtain(C, 100);
+    if (i % 2) obtain(C, 400);
   }
   return NULL;
 }

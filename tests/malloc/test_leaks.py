@@ -81,6 +81,13 @@ class Seeded(unittest.TestCase):
         self.assertEqual(blocks, 0, result.stderr)
         self.assertGreater(live, 101000)
 
+    def test_mapped_memory_is_a_root_unless_told(self):
+        for leaks, expected in (("1", 0), ("inplace", 0), ("nomaps", 1)):
+            result = run(SEEDED, SEEDED_LIBRARY, "mapped", leaks=leaks)
+            self.assertEqual(result.returncode, 3)
+            (blocks, _, _, _, _), = reports(result.stderr)
+            self.assertEqual(blocks, expected, result.stderr)
+
     def test_stacks_of_sampled_blocks(self):
         with tempfile.TemporaryDirectory() as folder:
             text = run(SEEDED, SEEDED_LIBRARY, MALLOCGC_PROFILE_RATE="1",
@@ -168,6 +175,10 @@ class Programs(unittest.TestCase):
     def test_python(self):
         self.check_clean(sys.executable, "-c", "print(sum(range(1000)))",
                          PYTHONMALLOC="malloc")
+
+    def test_python_with_pools_of_its_own(self):
+        self.check_clean(sys.executable, "-c", "print(sum(range(1000)))",
+                         PYTHONMALLOC="pymalloc")
 
     def test_sqlite(self):
         self.check_clean("sqlite3", ":memory:", "create table t (a); select 1;")

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 TestSuite(tcache);
 
@@ -18,7 +19,7 @@ static struct theap *make_theap(struct vm *vm) {
   cr_assert_not_null(h);
   struct theap *th =
       system->ops->alloc(system, align_up(sizeof *th, system->page_size), NULL);
-  theap_init(th, h, UINT64_MAX, 0x123456789abcdef1u);
+  theap_init(th, h, 0x123456789abcdef1u);
   return th;
 }
 
@@ -257,6 +258,17 @@ Test(tcache, double_free_by_another_is_fatal, .signal = SIGABRT) {
   struct tcache *t = with_slots(p, 3, 4), *other = attach(t->th);
   give(other, p[1]);
   give(t, p[1]);
+}
+
+/* What lies in memory that was a free list before reads the same. */
+Test(tcache, words_of_another_free_slot_are_no_double_free) {
+  void *p[3];
+  struct tcache *t = with_slots(p, 3, 4), *other = attach(t->th);
+  give(t, p[0]);
+  memcpy(p[1], p[0], 16);
+  give(t, p[1]);
+  memcpy(p[2], p[0], 16);
+  give(other, p[2]);
 }
 
 Test(tcache, interior_free_is_fatal, .signal = SIGABRT) {

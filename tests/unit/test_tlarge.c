@@ -40,7 +40,7 @@ static struct theap *make_theap(struct vm *vm) {
       .opt = {.window_log2 = 34}, .vm = vm, .classes = &sizeclasses_malloc});
   if (!h) return NULL;
   memset(&theap, 0, sizeof theap);
-  theap_init(&theap, h, UINT64_MAX, 0x123456789abcdefull);
+  theap_init(&theap, h, 0x123456789abcdefull);
   theap.reclaim = theap_reclaim;
   return &theap;
 }

@@ -15,8 +15,8 @@
  * A word refers to a block when it points anywhere into its slot. The words of what
  * is reached are gone through in pieces of PIECE, depth first, so that an array
  * of a million pointers does not need a million entries of `todo`. What a word
- * refers to is looked at LEAK_AHEAD words later, when its span and its first line
- * have come into the cache.
+ * refers to is looked at LEAK_AHEAD such words later, when its mark and its first
+ * line have come into the cache.
  *
  * Blocks that were not reached are then visited by address. Each that is still
  * unmarked becomes a representative, and all that it leads to is marked. None can
@@ -52,7 +52,7 @@ struct leak_arena {
 
 struct leak_ahead {
   const struct mspan *s; /* NULL: empty */
-  uintptr_t p;
+  uintptr_t slot;
 };
 
 struct leak_rep {
@@ -162,10 +162,6 @@ MGC_NO_SANITIZE static inline uintptr_t load(uintptr_t at) {
   return *(const volatile uintptr_t *)at;
 }
 
-MGC_NO_SANITIZE static bool carries_pair(uintptr_t p) {
-  return (load(p) ^ load(p + PTR_BYTES)) == tcache_globals.secret;
-}
-
 static bool is_large(const struct mspan *s) {
   return spanclass_size(s->spanclass) == 0;
 }
@@ -181,15 +177,15 @@ static bool in_use(const struct mspan *s) {
   return atomic_u8_load_acquire(&s->state) == MSPAN_INUSE && s->elemsize != 0;
 }
 
-/* Whether slot i of s, at p, is a block, and which bytes it has. */
+/* Whether the slot of s at p is a block, and which bytes it has. */
 static bool is_block(const struct leakscan *ls, const struct mspan *s,
-                     unsigned i, uintptr_t p, struct leak_range *bytes) {
+                     uintptr_t p, struct leak_range *bytes) {
   *bytes = (struct leak_range){p, p + s->elemsize};
   if (unlikely(ls->special_owner &&
                atomic_ptr_load_relaxed(&s->local.owner) == ls->special_owner))
     return ls->special_find(s, p, bytes);
   if (is_large(s)) return true;
-  return i < s->freeindex && !carries_pair(p);
+  return mspan_index(s, p) < s->freeindex && !tcache_looks_free(p);
 }
 
 static const struct leak_arena *arena_at(const struct leakscan *ls,
@@ -236,39 +232,32 @@ static bool take_unclaimed(struct leakscan *ls, uintptr_t slot) {
   return true;
 }
 
-enum found { NO_BLOCK, MARKED, UNMARKED };
-
-struct block {
-  uintptr_t slot;
-  struct leak_range bytes; /* of one that is not marked */
-};
-
-static enum found find_block(const struct leakscan *ls, const struct mspan *s,
-                             uintptr_t p, struct block *b) {
-  if (!in_use(s) || p < s->base || p >= s->limit) return NO_BLOCK;
-  unsigned i = is_large(s) ? 0 : mspan_index(s, p);
-  b->slot = mspan_slot(s, i);
-  if (is_marked(ls, b->slot)) return MARKED;
-  return is_block(ls, s, i, b->slot, &b->bytes) ? UNMARKED : NO_BLOCK;
+/* The slot of s that holds p; 0: none. */
+static uintptr_t slot_at(const struct mspan *s, uintptr_t p) {
+  if (!in_use(s) || p < s->base || p >= s->limit) return 0;
+  return is_large(s) ? s->base : mspan_slot(s, mspan_index(s, p));
 }
 
-static void reach(struct leakscan *ls, const struct mspan *s, uintptr_t p) {
-  struct block b;
-  if (find_block(ls, s, p, &b) != UNMARKED) return;
-  set_mark(ls, b.slot);
-  push(ls, b.bytes);
+/* A slot of s. */
+static void reach(struct leakscan *ls, const struct mspan *s, uintptr_t slot) {
+  struct leak_range bytes;
+  if (is_marked(ls, slot) || !is_block(ls, s, slot, &bytes)) return;
+  set_mark(ls, slot);
+  push(ls, bytes);
 }
 
 static void look_ahead(struct leakscan *ls, uintptr_t p) {
   if (p - ls->lo >= ls->hi - ls->lo) return;
   const struct mspan *s = span_at(ls, p);
-  if (!s) return;
-  __builtin_prefetch(s);
-  __builtin_prefetch((const void *)align_down(p, 16));
+  uintptr_t slot = s ? slot_at(s, p) : 0;
+  uint64_t bit;
+  if (!slot) return;
+  __builtin_prefetch(bit_word(arena_at(ls, slot)->mark, slot, &bit));
+  __builtin_prefetch((const void *)slot);
   struct leak_ahead *a = &ls->ahead[ls->nahead++ % LEAK_AHEAD];
   struct leak_ahead due = *a;
-  *a = (struct leak_ahead){s, p};
-  if (due.s) reach(ls, due.s, due.p);
+  *a = (struct leak_ahead){s, slot};
+  if (due.s) reach(ls, due.s, due.slot);
 }
 
 static void claim_block(struct leakscan *ls, const struct mspan *s,
@@ -276,18 +265,17 @@ static void claim_block(struct leakscan *ls, const struct mspan *s,
   struct leak_range bytes;
   ls->rep->blocks++;
   ls->rep->bytes += s->elemsize;
-  unsigned i = is_large(s) ? 0 : mspan_index(s, slot);
-  if (is_block(ls, s, i, slot, &bytes)) push(ls, bytes);
+  if (is_block(ls, s, slot, &bytes)) push(ls, bytes);
 }
 
 /* The word at `at`, in what ls->rep has claimed, is p. */
 static void claim(struct leakscan *ls, uintptr_t at, uintptr_t p) {
   const struct mspan *s = span_at(ls, p);
-  struct block b;
-  if (!s || find_block(ls, s, p, &b) != MARKED) return;
-  if (take_unclaimed(ls, b.slot))
-    claim_block(ls, s, b.slot);
-  else if (b.slot == ls->rep->slot && at - b.slot >= s->elemsize)
+  uintptr_t slot = s ? slot_at(s, p) : 0;
+  if (!slot || !is_marked(ls, slot)) return;
+  if (take_unclaimed(ls, slot))
+    claim_block(ls, s, slot);
+  else if (slot == ls->rep->slot && at - slot >= s->elemsize)
     ls->rep->ring = true;
 }
 
@@ -306,7 +294,7 @@ static void flush_ahead(struct leakscan *ls) {
   for (unsigned i = 0; i < LEAK_AHEAD; i++) {
     struct leak_ahead due = ls->ahead[i];
     ls->ahead[i].s = NULL;
-    if (due.s) reach(ls, due.s, due.p);
+    if (due.s) reach(ls, due.s, due.slot);
   }
 }
 
@@ -337,8 +325,9 @@ void leakscan_range(struct leakscan *ls, uintptr_t lo, uintptr_t hi) {
 
 void leakscan_keep(struct leakscan *ls, uintptr_t p) {
   const struct mspan *s = span_at(ls, p);
-  struct block b;
-  if (s && find_block(ls, s, p, &b) == UNMARKED) set_mark(ls, b.slot);
+  uintptr_t slot = s ? slot_at(s, p) : 0;
+  struct leak_range bytes;
+  if (slot && is_block(ls, s, slot, &bytes)) set_mark(ls, slot);
 }
 
 /* --- what was not reached --- */
@@ -348,7 +337,7 @@ static void visit_block(struct leakscan *ls, struct leak_result *out,
   uintptr_t p = mspan_slot(s, i);
   bool marked = is_marked(ls, p);
   struct leak_range bytes;
-  if (!marked && !is_block(ls, s, i, p, &bytes)) return;
+  if (!marked && !is_block(ls, s, p, &bytes)) return;
   out->live_blocks++;
   out->live_bytes += s->elemsize;
   if (marked) return;

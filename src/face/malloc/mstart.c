@@ -126,7 +126,7 @@ static struct mface *make(void) {
       cfg.vm, align_up(sizeof *m, cfg.vm->page_size), "mallocgc: heap state");
   if (m && heap_init(&m->heap, &cfg, detail, sizeof detail) == HEAP_INIT_OK) {
     m->opt = opt;
-    theap_init(&m->theap, &m->heap, cfg.address_space_left, make_secret());
+    theap_init(&m->theap, &m->heap, make_secret());
     if (pthread_key_create(&thread_key, thread_ends) == 0) {
       mface = m;
       if (start_modes(m)) return m;
