@@ -143,7 +143,10 @@ add_library(mallocgc::malloc ALIAS mallocgc_malloc)
 # of calloc.
 target_compile_options(mallocgc_malloc PRIVATE -fno-builtin-malloc
   -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
-  -ffunction-sections)
+  -ffunction-sections
+  # A free slot's two words are two stores; joined in a vector register first they
+  # take longer.
+  -fno-tree-slp-vectorize)
 set_target_properties(mallocgc_malloc PROPERTIES
   OUTPUT_NAME mallocgc-malloc
   EXPORT_NAME malloc

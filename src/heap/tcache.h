@@ -156,6 +156,11 @@ static MGC_ALWAYS_INLINE void tcache_prefetch(uintptr_t p) {
 #endif
 }
 
+/* What the two words of slot p, as a free one, make when they are combined. */
+static MGC_ALWAYS_INLINE uint64_t tcache_key(uintptr_t p) {
+  return p ^ tcache_globals.secret;
+}
+
 /* Pops the list at *head; 0 when it is empty or broken (the slow path tells which).
  */
 static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
@@ -163,30 +168,39 @@ static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
   uint64_t *w = (uint64_t *)p;
   uint64_t next = w[0];
   tcache_prefetch(next);
-  if (unlikely((next ^ w[1]) != (p ^ tcache_globals.secret))) return 0;
+  if (unlikely((next ^ w[1]) != tcache_key(p))) return 0;
   *head = next;
   w[1] = 0;
+  if (p == 0) __builtin_unreachable();
   return p;
 }
 
 /* The same of a thread's list. */
 static MGC_ALWAYS_INLINE uintptr_t tcache_take(struct tcache_list *l) {
   uintptr_t p = tcache_pop(&l->head);
-  if (likely(p != 0)) l->room++;
+  if (unlikely(p == 0)) return 0;
+  l->room++;
   return p;
 }
 
-/* Makes p, a free slot, the first of the list that begins at next. */
-static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
+/* Makes p, a free slot whose key is `key`, the first of the list that begins at
+ * next. */
+static MGC_ALWAYS_INLINE void tcache_link_key(uintptr_t p, uintptr_t next,
+                                              uint64_t key) {
   uint64_t *w = (uint64_t *)p;
-  uint64_t check = next ^ (p ^ tcache_globals.secret); /* before the stores */
   w[0] = next;
-  w[1] = check;
+  w[1] = next ^ key;
+}
+static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
+  tcache_link_key(p, next, tcache_key(p));
 }
 
-static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
+static MGC_ALWAYS_INLINE uint64_t tcache_words(uintptr_t p) {
   const uint64_t *w = (const uint64_t *)p;
-  return (w[0] ^ w[1]) == (p ^ tcache_globals.secret);
+  return w[0] ^ w[1];
+}
+static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
+  return tcache_words(p) == tcache_key(p);
 }
 
 /* Counts down and says whether that made 0. */
@@ -197,14 +211,14 @@ static MGC_ALWAYS_INLINE bool tcache_count_down(uint32_t *left) {
 /* A free by the owner: the slot p of s goes on the thread's list, or, when that has
  * enough, on the span's. False: tcache_free_event is to be called. */
 static MGC_ALWAYS_INLINE bool tcache_put(struct tcache_list *l, struct mspan *s,
-                                         uintptr_t p) {
-  if (likely(l->room > 0)) {
-    l->room--;
-    tcache_link(p, l->head);
+                                         uintptr_t p, uint64_t key) {
+  if (likely(--l->room >= 0)) {
+    tcache_link_key(p, l->head, key);
     l->head = p;
     return true;
   }
-  tcache_link(p, s->local.free);
+  l->room = 0;
+  tcache_link_key(p, s->local.free, key);
   s->local.free = p;
   return !tcache_count_down(&s->local.left);
 }

@@ -269,7 +269,7 @@ void tcache_free_slow(struct theap *th, struct tcache *t, uintptr_t p) {
     return;
   }
   struct tcache_list *l = &t->list[spanclass_size(s->spanclass)];
-  if (!tcache_put(l, s, p)) tcache_free_event(t, s);
+  if (!tcache_put(l, s, p, tcache_key(p))) tcache_free_event(t, s);
 }
 
 /* --- the verifier --- */

@@ -190,14 +190,15 @@ static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {
   if (unlikely(!s)) return false;
   if (unlikely((p - s->local.base) * s->local.divisor >= s->local.divisor))
     return false;
-  if (unlikely(tcache_looks_free(p))) return false;
+  uint64_t key = tcache_key(p);
+  if (unlikely(tcache_words(p) == key)) return false;
   if (unlikely(atomic_ptr_load_relaxed(&s->local.owner) != t)) {
     free_other(s, p);
     return true;
   }
   struct tcache_list *l =
       (struct tcache_list *)(void *)((char *)t + s->local.binoff);
-  if (unlikely(!tcache_put(l, s, p))) free_event(t, s);
+  if (unlikely(!tcache_put(l, s, p, key))) free_event(t, s);
   return true;
 }
 

@@ -77,13 +77,29 @@ static const char *load_options(struct mface_options *o,
 
 /* --- the start --- */
 
-/* The kernel's 16 random bytes, of which libc uses each word as it is. */
-static uint64_t make_secret(void) {
-  const uint64_t *r = (const uint64_t *)getauxval(AT_RANDOM);
-  uint64_t a = r ? r[0] : (uintptr_t)&a, b = r ? r[1] : 0;
+/* A number that depends on every bit of a and b. */
+static uint64_t mix(uint64_t a, uint64_t b) {
   unsigned __int128 x = (unsigned __int128)(a ^ 0xa0761d6478bd642full) *
                         (b ^ 0xe7037ed1a0b428dbull);
   return (uint64_t)x ^ (uint64_t)(x >> 64);
+}
+
+/* The kernel's 16 random bytes, of which libc uses each word as it is. n: which of
+ * the numbers that can be made of them. */
+static uint64_t random_number(uint64_t n) {
+  const uint64_t *r = (const uint64_t *)getauxval(AT_RANDOM);
+  uint64_t a = r ? r[0] : (uintptr_t)&a, b = r ? r[1] : 0;
+  return mix(mix(a, b + n), b);
+}
+
+/* The heap begins at one of 262,144 addresses between 16 and 32 TiB: where it is must
+ * not be known beforehand, as the kernel sees to for what it places. */
+#define PLACE_FIRST ((uintptr_t)1 << 44)
+
+static void place_heap(struct heap *h, uint64_t number) {
+  if (h->one_region) return;
+  h->next_hint = PLACE_FIRST +
+                 number % (PLACE_FIRST / HEAP_ARENA_BYTES) * HEAP_ARENA_BYTES;
 }
 
 static void thread_ends(void *arg) {
@@ -126,7 +142,8 @@ static struct mface *make(void) {
       cfg.vm, align_up(sizeof *m, cfg.vm->page_size), "mallocgc: heap state");
   if (m && heap_init(&m->heap, &cfg, detail, sizeof detail) == HEAP_INIT_OK) {
     m->opt = opt;
-    theap_init(&m->theap, &m->heap, make_secret());
+    place_heap(&m->heap, random_number(1));
+    theap_init(&m->theap, &m->heap, random_number(0));
     if (pthread_key_create(&thread_key, thread_ends) == 0) {
       mface = m;
       if (start_modes(m)) return m;
