@@ -57,8 +57,7 @@ static uintptr_t list_tail(const struct mspan *s, uintptr_t p, unsigned *n) {
   *n = 1;
   for (;; ++*n) {
     const uint64_t *w = (const uint64_t *)p;
-    if (unlikely(!tcache_looks_free(p) || *n > s->nelems))
-      tcache_broken(s, p);
+    if (unlikely(!tcache_looks_free(p) || *n > s->nelems)) tcache_broken(s, p);
     if (w[0] == TCACHE_NONE) return p;
     p = w[0];
   }
@@ -94,6 +93,8 @@ static size_t span_bytes(const struct mspan *s) {
 void tcache_file(struct tcache *t, struct mspan *s, enum tspan_place where) {
   struct tcache_bin *b = &t->bin[spanclass_size(s->spanclass)];
   s->local.where = (uint8_t)where;
+  if (where == TSPAN_PARTIAL && !is_empty(s) && !tremote_offer(s))
+    tremote_absorb(s);
   if (where == TSPAN_FULL) {
     list_push_front(&b->full, &s->link);
   } else if (where == TSPAN_PARTIAL && is_empty(s)) {
@@ -116,6 +117,8 @@ void tcache_unfile(struct tcache *t, struct mspan *s) {
   if (s->local.where == TSPAN_PARTIAL && is_empty(s)) {
     b->nempty--;
     t->empty_bytes -= span_bytes(s);
+  } else if (s->local.where == TSPAN_PARTIAL) {
+    tremote_disarm(s);
   }
   list_remove(&s->link);
 }
@@ -208,7 +211,7 @@ static struct tcache_result carve(struct tcache *t, unsigned sc,
   unsigned first = s->freeindex;
   if (n > s->nelems - first) n = s->nelems - first;
   s->freeindex = (uint16_t)(first + n);
-  s->local.left += n;
+  tspan_set_left(s, s->local.left + n);
   uintptr_t p = mspan_slot(s, first + n), next = TCACHE_NONE;
   while (--n > 0) {
     p -= s->elemsize;
@@ -229,7 +232,7 @@ static bool take_current(struct tcache *t, unsigned sc, struct mspan *s,
   if (s->local.free != TCACHE_NONE) {
     t->head[sc] = s->local.free;
     s->local.free = TCACHE_NONE;
-    s->local.left = s->freeindex;
+    tspan_set_left(s, s->freeindex);
     *out = pop_first(t, sc);
     return true;
   }
@@ -252,7 +255,7 @@ static bool retire_current(struct tcache *t, struct mspan *s) {
   if (!s->local.pending && !tremote_arm(s)) return false;
   tcache_unfile(t, s);
   tcache_file(t, s, TSPAN_FULL);
-  s->local.left = tspan_full_frees(s);
+  tspan_set_left(s, tspan_full_frees(s));
   return true;
 }
 
@@ -266,7 +269,6 @@ static struct mspan *take_partial(struct tcache *t, unsigned sc) {
 
 static struct mspan *next_span(struct tcache *t, unsigned sc) {
   struct mspan *s;
-  if (atomic_ptr_load_relaxed(&t->inbox)) tcache_drain(t);
   s = take_partial(t, sc);
   if (!s) s = theap_take_orphan(t->th, t, sc);
   if (!s) s = new_span(t, sc);
@@ -279,6 +281,7 @@ MGC_NOINLINE struct tcache_result tcache_refill(struct tcache *t, unsigned sc) {
   if (unlikely(t->head[sc] != TCACHE_NONE)) {
     return pop_first(t, sc);
   }
+  if (atomic_ptr_load_relaxed(&t->inbox)) tcache_drain(t);
   for (;;) {
     struct mspan *s = t->bin[sc].span;
     if (s && unlikely(tremote_is_claimed(s))) {
@@ -302,17 +305,18 @@ MGC_NOINLINE void tcache_free_event(struct tcache *t, struct mspan *s) {
      * again and again finds it there. */
     t->head[spanclass_size(s->spanclass)] = s->local.free;
     s->local.free = TCACHE_NONE;
-    s->local.left = s->freeindex;
+    tspan_set_left(s, s->freeindex);
     return;
   case TSPAN_PARTIAL: { /* it was not empty when it was filed */
     list_remove(&s->link);
+    tremote_disarm(s);
     keep_or_release(t, s);
     return;
   }
   case TSPAN_FULL:
     tcache_unfile(t, s);
-    s->local.left = s->freeindex - tspan_full_frees(s);
-    if (!s->local.pending && !tremote_disarm(s)) s->local.pending = 1;
+    tspan_set_left(s, s->freeindex - tspan_full_frees(s));
+    tremote_disarm(s);
     if (is_empty(s))
       keep_or_release(t, s);
     else
@@ -330,7 +334,7 @@ void tcache_return_list(struct tcache *t, unsigned sc) {
   unsigned n;
   tcache_list_join(s, t->head[sc], &n);
   t->head[sc] = TCACHE_NONE;
-  s->local.left -= n;
+  tspan_set_left(s, s->local.left - n);
 }
 
 static void release_empty(struct tcache *t, struct list *spans) {

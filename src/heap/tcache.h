@@ -38,7 +38,8 @@
  *   I4  CURRENT: carved == slots on its list, the bin's list, remote, and in use
  *       by the program; left == carved - slots on its own list
  *   I5  a span is in exactly the list that `where` names: none for CURRENT
- *   I6  FULL and not pending: the remote word has REMOTE_ARMED
+ *   I6  FULL, or PARTIAL with slots in use: the remote word has REMOTE_ARMED, or
+ *       pending, or a notice is on its way
  *
  * Lock key: (c) const after init  (o) owning thread  (a) atomic
  */

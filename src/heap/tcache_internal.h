@@ -10,6 +10,14 @@ static inline unsigned tspan_full_frees(const struct mspan *s) {
   return s->nelems < 16 ? 1 : s->nelems / 8;
 }
 
+/* `left` is read by others who free (tremote.c); the owner writes it so. */
+static inline unsigned tspan_left(const struct mspan *s) {
+  return __atomic_load_n(&s->local.left, __ATOMIC_RELAXED);
+}
+static inline void tspan_set_left(struct mspan *s, unsigned n) {
+  __atomic_store_n(&s->local.left, n, __ATOMIC_RELAXED);
+}
+
 /* --- tcache.c: the owner --- */
 
 /* A slot of s at p is not the list entry that it should be. */
@@ -40,8 +48,12 @@ void tremote_absorb(struct mspan *s);
 /* The owner goes away from s and wants a notice when enough was freed; false:
  * something has been freed already. */
 MGC_MUST_CHECK bool tremote_arm(struct mspan *s);
-/* The owner looks again by itself; false: a notice is on its way. */
-MGC_MUST_CHECK bool tremote_disarm(struct mspan *s);
+/* The same for a partial span that has slots in use, `left` of them; whoever frees
+ * the last one may claim it. False: all have been freed already. */
+MGC_MUST_CHECK bool tremote_offer(struct mspan *s);
+/* Takes either back: the owner looks again by itself. Notes as pending a notice that
+ * is on its way. */
+void tremote_disarm(struct mspan *s);
 /* Somebody else freed the last slot and has given the pages back. */
 bool tremote_is_claimed(const struct mspan *s);
 /* Forgets such a span: its struct is freed now or when a notice arrives. */

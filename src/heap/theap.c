@@ -305,6 +305,10 @@ static void verify_span(const struct tcache *t, const struct mspan *s,
                 (unsigned long)s->base, where, left, own, s->freeindex);
 }
 
+static void verify_partial(const struct tcache *t, const struct mspan *s) {
+  if (!tremote_is_claimed(s)) verify_span(t, s, TSPAN_PARTIAL);
+}
+
 void tcache_verify(const struct tcache *t) {
   for (unsigned sc = 1; sc < t->th->heap->classes->nclasses; sc++) {
     const struct tcache_bin *b = &t->bin[sc];
@@ -315,7 +319,7 @@ void tcache_verify(const struct tcache *t) {
       verify_fail("tcache I2", "class=%u", sc);
     }
     list_for_each(l, &b->partial)
-        verify_span(t, list_entry(l, struct mspan, link), TSPAN_PARTIAL);
+        verify_partial(t, list_entry(l, struct mspan, link));
     list_for_each(l, &b->full)
         verify_span(t, list_entry(l, struct mspan, link), TSPAN_FULL);
   }
