@@ -49,7 +49,27 @@ _Thread_local struct tcache *tcache_self
 #define KEEP_MIN 16384u
 #define KEEP_MAX 65536u
 
-/* --- misuse --- */
+/* --- lists of slots --- */
+
+/* The last slot of a list that is not empty. Bounded: a list that an overflow has
+ * made into a ring ends somewhere too. */
+static uintptr_t list_tail(const struct mspan *s, uintptr_t p, unsigned *n) {
+  *n = 1;
+  for (;; ++*n) {
+    const uint64_t *w = (const uint64_t *)p;
+    if (unlikely(!tcache_looks_free(p) || *n > s->nelems)) tcache_broken(s, p);
+    if (w[0] == TCACHE_NONE) return p;
+    p = w[0];
+  }
+}
+
+void tcache_list_join(struct mspan *s, uintptr_t shorter, unsigned *n) {
+  *n = 0;
+  if (shorter == TCACHE_NONE) return;
+  uintptr_t tail = list_tail(s, shorter, n);
+  tcache_link(tail, s->local.free);
+  s->local.free = shorter;
+}
 
 MGC_COLD void tcache_broken(const struct mspan *s, uintptr_t p) {
   fatal_user("heap corruption",
@@ -73,6 +93,8 @@ static size_t span_bytes(const struct mspan *s) {
 void tcache_file(struct tcache *t, struct mspan *s, enum tspan_place where) {
   struct tcache_bin *b = &t->bin[spanclass_size(s->spanclass)];
   s->local.where = (uint8_t)where;
+  if (where == TSPAN_PARTIAL && !is_empty(s) && !tremote_offer(s))
+    tremote_absorb(s);
   if (where == TSPAN_FULL) {
     list_push_front(&b->full, &s->link);
   } else if (where == TSPAN_PARTIAL && is_empty(s)) {
@@ -95,6 +117,8 @@ void tcache_unfile(struct tcache *t, struct mspan *s) {
   if (s->local.where == TSPAN_PARTIAL && is_empty(s)) {
     b->nempty--;
     t->empty_bytes -= span_bytes(s);
+  } else if (s->local.where == TSPAN_PARTIAL) {
+    tremote_disarm(s);
   }
   list_remove(&s->link);
 }
@@ -195,7 +219,7 @@ static struct tcache_result carve(struct tcache *t, unsigned sc,
   unsigned first = s->freeindex;
   if (n > s->nelems - first) n = s->nelems - first;
   s->freeindex = (uint16_t)(first + n);
-  s->local.left += n;
+  tspan_set_left(s, s->local.left + n);
   uintptr_t p = mspan_slot(s, first + n), next = TCACHE_NONE;
   while (--n > 0) {
     p -= s->elemsize;
@@ -216,7 +240,7 @@ static bool take_current(struct tcache *t, unsigned sc, struct mspan *s,
   if (s->local.free != TCACHE_NONE) {
     set_list(t, sc, s->local.free);
     s->local.free = TCACHE_NONE;
-    s->local.left = s->freeindex;
+    tspan_set_left(s, s->freeindex);
     *out = pop_first(t, sc);
     return true;
   }
@@ -239,7 +263,7 @@ static bool retire_current(struct tcache *t, struct mspan *s) {
   if (!s->local.pending && !tremote_arm(s)) return false;
   tcache_unfile(t, s);
   tcache_file(t, s, TSPAN_FULL);
-  s->local.left = tspan_full_frees(s);
+  tspan_set_left(s, tspan_full_frees(s));
   return true;
 }
 
@@ -253,7 +277,6 @@ static struct mspan *take_partial(struct tcache *t, unsigned sc) {
 
 static struct mspan *next_span(struct tcache *t, unsigned sc) {
   struct mspan *s;
-  if (atomic_ptr_load_relaxed(&t->inbox)) tcache_drain(t);
   s = take_partial(t, sc);
   if (!s) s = theap_take_orphan(t->th, t, sc);
   if (!s) s = new_span(t, sc);
@@ -266,6 +289,7 @@ MGC_NOINLINE struct tcache_result tcache_refill(struct tcache *t, unsigned sc) {
   if (unlikely(t->list[sc].head != TCACHE_NONE)) {
     return pop_first(t, sc);
   }
+  if (atomic_ptr_load_relaxed(&t->inbox)) tcache_drain(t);
   for (;;) {
     struct mspan *s = t->bin[sc].span;
     if (s && unlikely(tremote_is_claimed(s))) {
@@ -285,8 +309,8 @@ MGC_NOINLINE struct tcache_result tcache_refill(struct tcache *t, unsigned sc) {
 /* Of s, which was full, `own` slots are on its list. */
 static void no_longer_full(struct tcache *t, struct mspan *s, unsigned own) {
   tcache_unfile(t, s);
-  s->local.left = s->freeindex - own;
-  if (!s->local.pending && !tremote_disarm(s)) s->local.pending = 1;
+  tspan_set_left(s, s->freeindex - own);
+  tremote_disarm(s);
   if (is_empty(s))
     keep_or_release(t, s);
   else
@@ -298,6 +322,7 @@ MGC_NOINLINE void tcache_free_event(struct tcache *t, struct mspan *s) {
     no_longer_full(t, s, tspan_full_frees(s));
   } else if (s->local.where == TSPAN_PARTIAL) {
     list_remove(&s->link); /* it was not empty when it was filed */
+    tremote_disarm(s);
     keep_or_release(t, s);
   } /* CURRENT: the next refill takes all of it */
 }
@@ -311,7 +336,7 @@ static void give_run(struct tcache *t, struct mspan *s, uintptr_t first,
     no_longer_full(t, s, tspan_full_frees(s) - s->local.left + n);
     return;
   }
-  s->local.left -= n;
+  tspan_set_left(s, s->local.left - n);
   if (s->local.left == 0) tcache_free_event(t, s);
 }
 

@@ -37,7 +37,8 @@
  *   I4  CURRENT, PARTIAL: left == carved - slots on the span's own list; those are
  *       in use by the program, on a thread's list, or remote
  *   I5  a span is in exactly the list that `where` names: none for CURRENT
- *   I6  FULL and not pending: the remote word has REMOTE_ARMED
+ *   I6  FULL, or PARTIAL with slots in use: the remote word has REMOTE_ARMED, or
+ *       pending, or a notice is on its way
  *
  * Lock key: (c) const after init  (o) owning thread  (a) atomic
  */
@@ -203,9 +204,17 @@ static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
   return tcache_words(p) == tcache_key(p);
 }
 
-/* Counts down and says whether that made 0. */
+/* Counts down and says whether that made 0; never torn for others who read it. */
 static MGC_ALWAYS_INLINE bool tcache_count_down(uint32_t *left) {
-  return --*left == 0;
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  bool zero;
+  __asm__("decl %0" : "+m"(*left), "=@ccz"(zero));
+  return zero;
+#else
+  uint32_t n = __atomic_load_n(left, __ATOMIC_RELAXED) - 1;
+  __atomic_store_n(left, n, __ATOMIC_RELAXED);
+  return n == 0;
+#endif
 }
 
 /* A free by the owner: the slot p of s goes on the thread's list, or, when that has

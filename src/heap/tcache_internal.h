@@ -10,12 +10,22 @@ static inline unsigned tspan_full_frees(const struct mspan *s) {
   return s->nelems < 16 ? 1 : s->nelems / 8;
 }
 
+/* `left` is read by others who free (tremote.c); the owner writes it so. */
+static inline unsigned tspan_left(const struct mspan *s) {
+  return __atomic_load_n(&s->local.left, __ATOMIC_RELAXED);
+}
+static inline void tspan_set_left(struct mspan *s, unsigned n) {
+  __atomic_store_n(&s->local.left, n, __ATOMIC_RELAXED);
+}
+
 /* --- tcache.c: the owner --- */
 
 /* A slot of s at p is not the list entry that it should be. */
 MGC_COLD MGC_NORETURN void tcache_broken(const struct mspan *s, uintptr_t p);
 MGC_COLD MGC_NORETURN void tcache_double_free(const struct mspan *s,
                                               uintptr_t p);
+/* Puts the list `shorter` in front of s's own; *n is its length. */
+void tcache_list_join(struct mspan *s, uintptr_t shorter, unsigned *n);
 /* Puts s, which is in no list, where `where` says, and back. `left` must be right
  * before and unchanged in between. */
 void tcache_file(struct tcache *t, struct mspan *s, enum tspan_place where);
@@ -33,15 +43,20 @@ void tcache_settle_current(struct tcache *t, unsigned sc);
 /* Takes the list of slots that others freed; *n is its length, 0: TCACHE_NONE. Not
  * of an armed or claimed span. */
 uintptr_t tremote_harvest(struct mspan *s, unsigned *n);
-/* Whether s, in no list or current with nothing on the thread's list, is empty when
- * what others freed is counted; then left is 0, and the span is only good to be
- * released. Never of a pending one. */
+/* Harvests into the span's own list. */
+void tremote_absorb(struct mspan *s);
+/* Whether s, in no list, is empty when what others freed is counted; then that is
+ * on its own list. Never of a pending or claimed one. */
 bool tremote_empties(struct mspan *s);
 /* The owner goes away from s and wants a notice when enough was freed; false:
  * something has been freed already. */
 MGC_MUST_CHECK bool tremote_arm(struct mspan *s);
-/* The owner looks again by itself; false: a notice is on its way. */
-MGC_MUST_CHECK bool tremote_disarm(struct mspan *s);
+/* The same for a partial span that has slots in use, `left` of them; whoever frees
+ * the last one may claim it. False: all have been freed already. */
+MGC_MUST_CHECK bool tremote_offer(struct mspan *s);
+/* Takes either back: the owner looks again by itself. Notes as pending a notice that
+ * is on its way. */
+void tremote_disarm(struct mspan *s);
 /* Somebody else freed the last slot and has given the pages back. */
 bool tremote_is_claimed(const struct mspan *s);
 /* Forgets such a span: its struct is freed now or when a notice arrives. */

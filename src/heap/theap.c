@@ -314,6 +314,10 @@ static void verify_list(const struct tcache *t, unsigned sc) {
   }
 }
 
+static void verify_partial(const struct tcache *t, const struct mspan *s) {
+  if (!tremote_is_claimed(s)) verify_span(t, s, TSPAN_PARTIAL);
+}
+
 void tcache_verify(const struct tcache *t) {
   for (unsigned sc = 1; sc < t->th->heap->classes->nclasses; sc++) {
     const struct tcache_bin *b = &t->bin[sc];
@@ -322,7 +326,7 @@ void tcache_verify(const struct tcache *t) {
     }
     verify_list(t, sc);
     list_for_each(l, &b->partial)
-        verify_span(t, list_entry(l, struct mspan, link), TSPAN_PARTIAL);
+        verify_partial(t, list_entry(l, struct mspan, link));
     list_for_each(l, &b->full)
         verify_span(t, list_entry(l, struct mspan, link), TSPAN_FULL);
   }

@@ -160,6 +160,37 @@ Test(tcache, a_span_that_others_empty_goes_back_while_its_owner_sleeps) {
   tcache_verify(t);
 }
 
+/* The owner frees each every-th slot, another thread the others; pages left. */
+static uint64_t pages_after_both(unsigned every, bool owner_looks) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th), *other = attach(th);
+  enum { N = 20000, SC = 4 };
+  static void *p[N];
+  for (int i = 0; i < N; i++) p[i] = take(t, SC);
+  for (unsigned i = 0; i < N; i += every) give(t, p[i]);
+  for (unsigned i = 0; i < N; i++)
+    if (i % every) give(other, p[i]);
+  /* As any refill does. */
+  if (owner_looks) tcache_drain(t);
+  tcache_verify(t);
+  uint64_t n = pages(th);
+  for (int i = 0; i < N; i++) cr_assert_not_null(take(t, SC));
+  tcache_verify(t);
+  return n;
+}
+
+Test(tcache, partial_spans_that_others_empty_go_back_while_their_owner_sleeps) {
+  uint64_t n = pages_after_both(8, false);
+  cr_assert_leq(n, 40, "%lu pages", (unsigned long)n);
+}
+
+Test(tcache, owner_hears_of_spans_that_it_and_others_emptied) {
+  for (unsigned every = 2; every < 12; every++) {
+    uint64_t n = pages_after_both(every, true);
+    cr_assert_leq(n, 40, "every=%u: %lu pages", every, (unsigned long)n);
+  }
+}
+
 Test(tcache, slots_that_others_freed_are_used_again) {
   struct theap *th = make_theap(NULL);
   struct tcache *t = attach(th), *other = attach(th);
