@@ -147,13 +147,17 @@ static bool central_has_mail(struct theap *th) {
 }
 
 /* Draining files spans as partial that were not counted. */
-static void drain_central_locked(struct theap *th) {
+static void count_orphans_locked(struct theap *th) {
   struct tcache *c = &th->central;
-  if (!central_has_mail(th)) return;
-  tcache_drain(c);
   for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++)
     atomic_u32_store_relaxed(&th->orphans[sc],
                              list_empty(&c->bin[sc].partial) ? 0 : 1);
+}
+
+static void drain_central_locked(struct theap *th) {
+  if (!central_has_mail(th)) return;
+  tcache_drain(&th->central);
+  count_orphans_locked(th);
 }
 
 struct mspan *theap_take_orphan(struct theap *th, struct tcache *t,
@@ -181,8 +185,8 @@ void theap_trim_orphans(struct theap *th) {
   mutex_lock(&th->lock);
   list_for_each(l, &th->spare_caches)
       tcache_drain(list_entry(l, struct tcache, link));
-  drain_central_locked(th);
   tcache_trim(&th->central);
+  count_orphans_locked(th);
   mutex_unlock(&th->lock);
   spanstash_shrink(&th->stash, th->heap, 0);
 }

@@ -114,8 +114,9 @@ static uint64_t give_back(struct heap *h, const struct giveback_step *step) {
 }
 
 static void sleep_until_woken(struct heap *h) {
-  atomic_u32_store_release(&J.state, JANITOR_ASLEEP);
-  /* Pages that became free before that woke nobody. */
+  /* Pages that became free before this woke nobody. seq_cst: the figures are read
+   * after it, as those who free pages read it after they changed the figures. */
+  atomic_u32_store_seq_cst(&J.state, JANITOR_ASLEEP);
   uint32_t asleep = JANITOR_ASLEEP;
   if (worth_waking(h) &&
       atomic_u32_cas_acq_rel(&J.state, &asleep, JANITOR_AWAKE))
@@ -151,7 +152,7 @@ static void wake(void) {
 }
 
 static void pages_freed(struct theap *th) {
-  uint32_t state = atomic_u32_load_relaxed(&J.state);
+  uint32_t state = atomic_u32_load_seq_cst(&J.state);
   if (likely(state == JANITOR_AWAKE) || likely(!worth_waking(th->heap))) return;
   if (state == JANITOR_ASLEEP)
     wake();
