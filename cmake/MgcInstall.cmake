@@ -34,6 +34,8 @@ install(FILES ${PROJECT_BINARY_DIR}/mallocgc-config.cmake
 set(mgc_pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 file(RELATIVE_PATH MGC_PC_UP /prefix/${mgc_pc_dir} /prefix)
 string(REGEX REPLACE "/$" "" MGC_PC_UP "${MGC_PC_UP}")
-configure_file(${PROJECT_SOURCE_DIR}/cmake/mallocgc.pc.in
-  ${PROJECT_BINARY_DIR}/mallocgc.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/mallocgc.pc DESTINATION ${mgc_pc_dir})
+foreach(pc mallocgc mallocgc-malloc)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/${pc}.pc.in
+    ${PROJECT_BINARY_DIR}/${pc}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${pc}.pc DESTINATION ${mgc_pc_dir})
+endforeach()

@@ -42,8 +42,9 @@ _Thread_local struct tcache *tcache_self
  * processor's. Larger slots are handed out singly, untouched. */
 #define CARVE_BYTES 4096u
 /* A class's next span is at most this part of what the thread has of it. */
-#define SPAN_SHARE_SHIFT 3
+#define SPAN_SHARE_SHIFT 2
 #define SPAN_MAX_BYTES 131072u
+#define PARTIAL_CANDIDATES 4u
 /* Empty spans kept by a thread: a part of what it owns, within bounds. */
 #define KEEP_SHIFT 4
 #define KEEP_MIN 16384u
@@ -163,13 +164,13 @@ static void keep_or_release(struct tcache *t, struct mspan *s) {
  * fits. */
 static size_t pages_for_span(const struct tcache *t, unsigned sc) {
   const struct sizeclass_table *tab = t->th->heap->classes;
-  size_t npages = tab->npages[sc], n = t->bin[sc].nspans;
-  unsigned shift = n < 2 ? 0 : n < 4 ? 1 : n < 8 ? 2 : 3;
-  while (shift > 0 && ((npages << shift) * MGC_PAGE_SIZE > SPAN_MAX_BYTES ||
-                       (npages << shift) * MGC_PAGE_SIZE / tab->size[sc] >
-                           MAX_OBJS_PER_SPAN))
-    shift--;
-  return npages << shift;
+  size_t npages = tab->npages[sc];
+  size_t most = t->bin[sc].bytes >> SPAN_SHARE_SHIFT;
+  size_t all_slots = (size_t)MAX_OBJS_PER_SPAN * tab->size[sc];
+  if (most > SPAN_MAX_BYTES) most = SPAN_MAX_BYTES;
+  if (most > all_slots) most = all_slots;
+  while (2 * npages * MGC_PAGE_SIZE <= most) npages *= 2;
+  return npages;
 }
 
 static struct mspan *new_span(struct tcache *t, unsigned sc) {
@@ -267,12 +268,18 @@ static bool retire_current(struct tcache *t, struct mspan *s) {
   return true;
 }
 
+/* Of the spans that slots were freed of last, the one with most in use: the others
+ * may become empty. */
 static struct mspan *take_partial(struct tcache *t, unsigned sc) {
-  struct tcache_bin *b = &t->bin[sc];
-  if (list_empty(&b->partial)) return NULL;
-  struct mspan *s = list_entry(b->partial.next, struct mspan, link);
-  tcache_unfile(t, s);
-  return s;
+  struct mspan *best = NULL;
+  unsigned n = 0;
+  list_for_each(l, &t->bin[sc].partial) {
+    struct mspan *s = list_entry(l, struct mspan, link);
+    if (!best || s->local.left > best->local.left) best = s;
+    if (++n == PARTIAL_CANDIDATES) break;
+  }
+  if (best) tcache_unfile(t, best);
+  return best;
 }
 
 static struct mspan *next_span(struct tcache *t, unsigned sc) {

@@ -68,6 +68,16 @@ pkgconfig)
     -o "$work/pkgconfig"
   "$work/pkgconfig"
   ;;
+malloc)
+  command -v pkg-config >/dev/null || exit 77
+  $cc $warnings "$here/malloc.c" -o "$work/malloc_plain"
+  if "$work/malloc_plain" >/dev/null; then fail "the C library's malloc is ours"; fi
+  env -u LD_LIBRARY_PATH "$prefix/bin/mallocgc" run "$work/malloc_plain"
+  # shellcheck disable=SC2046
+  $cc $warnings "$here/malloc.c" $(pkg-config --libs mallocgc-malloc) \
+    -o "$work/malloc_linked"
+  "$work/malloc_linked"
+  ;;
 static)
   # shellcheck disable=SC2046
   $cc $warnings "$here/program.c" $(pkg-config --cflags mallocgc) \
