@@ -37,6 +37,9 @@
  * the time; from 16 MiB on moving won. */
 #define MOVE_MIN_BYTES ((size_t)4 << 20)
 #define MOVED_MAX 1000u
+/* A block takes address space for its alignment, and tables for that. No program
+ * wants more; who asks for more wants to see it refused. */
+#define ALIGN_MAX ((size_t)4 << 30)
 /* Blocks of less grow elsewhere without room behind. */
 #define ROOM_MIN_PAGES 8u
 
@@ -70,7 +73,7 @@ static struct mspan *take(struct theap *th, size_t npages, size_t align_pages,
 
 struct mspan *theap_alloc_large(struct theap *th, size_t size, size_t align,
                                 bool *zero) {
-  if (size == 0 || size > MAX_LARGE_SIZE || align > MAX_LARGE_SIZE) return NULL;
+  if (size == 0 || size > MAX_LARGE_SIZE || align > ALIGN_MAX) return NULL;
   size_t align_pages = align > MGC_PAGE_SIZE ? align >> MGC_PAGE_SHIFT : 1;
   size_t npages = pages_for(size);
   struct mspan *s = take(th, npages, align_pages, 0, npages * MGC_PAGE_SIZE);
