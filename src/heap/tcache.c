@@ -41,9 +41,11 @@ _Thread_local struct tcache *tcache_self
 /* Bytes of a span that are made into list entries at a time: a page of the
  * processor's. Larger slots are handed out singly, untouched. */
 #define CARVE_BYTES 4096u
-/* A class's next span is at most this part of what the thread has of it. */
-#define SPAN_SHARE_SHIFT 2
-#define SPAN_MAX_BYTES 131072u
+/* A class's next span is at most this part of what the thread has of it, and this
+ * long: longer ones cost fewer refills (64 KiB: rptest 4 % fewer instructions) but
+ * seldom become empty (regrow peaks at 248 MB in place of 228). */
+#define SPAN_SHARE_SHIFT 3
+#define SPAN_MAX_BYTES 32768u
 #define PARTIAL_CANDIDATES 4u
 /* Empty spans kept by a thread: a part of what it owns, within bounds. */
 #define KEEP_SHIFT 4
