@@ -394,23 +394,14 @@ static void foreign_forget(struct foreign *f) {
   f->deaf = false;
 }
 
-/* The kernel's letter: R runs or could, D in the kernel, S sleeps; 0: not known. */
-static char task_state(int tid) {
-  char path[48], stat[256];
-  print_format(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  if (procfs_read(path, stat, sizeof stat) <= 0) return 0;
-  const char *name_end = strrchr(stat, ')');
-  return name_end ? name_end[2] : 0;
-}
-
 /* A main thread that called pthread_exit stays in the list as a zombie. */
 static bool is_zombie(int tid) {
-  char state = task_state(tid);
+  char state = procfs_task_state(tid);
   return state == 'Z' || state == 'X';
 }
 
 static int64_t foreign_patience(int tid) {
-  char state = task_state(tid);
+  char state = procfs_task_state(tid);
   return state == 'R' || state == 'D' ? FOREIGN_RUNNABLE_PATIENCE_NS
                                       : FOREIGN_PATIENCE_NS;
 }

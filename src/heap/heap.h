@@ -117,6 +117,13 @@ static inline uint64_t heap_live_bytes(const struct heap *h) {
   return live > 0 ? (uint64_t)live : 0;
 }
 
+/* Bytes of the heap that have, or may have, physical memory. */
+static inline uint64_t heap_retained_bytes(const struct heap *h) {
+  uint64_t sys = memstat_load(&h->stats.heap_sys);
+  uint64_t released = memstat_load(&h->stats.heap_released);
+  return sys > released ? sys - released : 0;
+}
+
 struct heap_config {
   struct vm *vm;
   const struct sizeclass_table *classes;

@@ -102,7 +102,6 @@ void tcache_file(struct tcache *t, struct mspan *s, enum tspan_place where) {
     list_push_front(&b->full, &s->link);
   } else if (where == TSPAN_PARTIAL && is_empty(s)) {
     list_push_back(&b->partial, &s->link);
-    b->nempty++;
     t->empty_bytes += span_bytes(s);
   } else if (where == TSPAN_PARTIAL) {
     list_push_front(&b->partial, &s->link);
@@ -118,7 +117,6 @@ void tcache_unfile(struct tcache *t, struct mspan *s) {
     return;
   }
   if (s->local.where == TSPAN_PARTIAL && is_empty(s)) {
-    b->nempty--;
     t->empty_bytes -= span_bytes(s);
   } else if (s->local.where == TSPAN_PARTIAL) {
     tremote_disarm(s);
@@ -128,7 +126,6 @@ void tcache_unfile(struct tcache *t, struct mspan *s) {
 
 void tcache_adopt(struct tcache *t, struct mspan *s) {
   struct tcache_bin *b = &t->bin[spanclass_size(s->spanclass)];
-  b->nspans++;
   b->bytes += span_bytes(s);
   t->owned_bytes += span_bytes(s);
   /* release: pairs with the acquire of whoever sends a notice */
@@ -137,7 +134,6 @@ void tcache_adopt(struct tcache *t, struct mspan *s) {
 
 void tcache_disown(struct tcache *t, struct mspan *s) {
   struct tcache_bin *b = &t->bin[spanclass_size(s->spanclass)];
-  b->nspans--;
   b->bytes -= span_bytes(s);
   t->owned_bytes -= span_bytes(s);
 }

@@ -62,8 +62,6 @@ struct tcache_bin {
   struct list partial; /* (o) spans with free slots, most recent first */
   struct list full;    /* (o) spans without, as far as is known */
   size_t bytes;        /* (o) of all of them */
-  uint32_t nspans;     /* (o) */
-  uint32_t nempty;     /* (o) of partial: kept though empty */
 };
 
 /* Free slots of one class, most recent first. */
@@ -274,8 +272,8 @@ void tcache_free_remote(struct theap *th, struct mspan *s, uintptr_t p);
  * when p cannot be freed: no such span, the middle of a slot, a slot that is free.
  */
 struct mspan *tcache_find(struct theap *th, uintptr_t p);
-/* Looks through the inbox; true when a span was filed as partial or freed. */
-bool tcache_drain(struct tcache *t);
+/* Looks through the inbox: spans are filed as partial or given back. */
+void tcache_drain(struct tcache *t);
 /* Gives back every empty span of t, remote frees counted. The owner. */
 void tcache_trim(struct tcache *t);
 /* The same for what ended threads left, and for caches without threads. Any

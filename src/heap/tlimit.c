@@ -22,15 +22,9 @@
  * the heap is. */
 #define TABLES_SHIFT 9
 
-static uint64_t retained(const struct heap *h) {
-  uint64_t sys = memstat_load(&h->stats.heap_sys);
-  uint64_t released = memstat_load(&h->stats.heap_released);
-  return sys > released ? sys - released : 0;
-}
-
 uint64_t theap_footprint(const struct theap *th) {
   const struct heap_stats *st = &th->heap->stats;
-  uint64_t heap = retained(th->heap);
+  uint64_t heap = heap_retained_bytes(th->heap);
   return heap + (heap >> TABLES_SHIFT) + memstat_load(&st->span_meta) +
          memstat_load(&st->cache_meta) + memstat_load(&st->gc_meta) +
          memstat_load(&st->other_meta);

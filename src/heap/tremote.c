@@ -133,9 +133,9 @@ static bool receive(struct tcache *t, struct mspan *s) {
   return filed && look_again(t, s);
 }
 
-bool tcache_drain(struct tcache *t) {
+void tcache_drain(struct tcache *t) {
   struct mspan *s = atomic_ptr_exchange_acq_rel(&t->inbox, NULL), *next;
-  bool any = false, freed = false;
+  bool freed = false;
   for (; s; s = next) {
     next = atomic_ptr_load_relaxed(&s->masktype);
     if (atomic_ptr_load_relaxed(&s->local.owner) != t) {
@@ -143,10 +143,8 @@ bool tcache_drain(struct tcache *t) {
       continue;
     }
     freed |= receive(t, s);
-    any = true;
   }
   if (freed && t->th->freed) t->th->freed(t->th);
-  return any;
 }
 
 /* --- the owner's side of the word --- */

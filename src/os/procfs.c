@@ -5,6 +5,7 @@
 #include "base/print.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -274,4 +275,12 @@ bool procfs_blocked_signals(int tid, uint64_t *mask) {
   for (*mask = 0; hex_digit(*s) >= 0; s++)
     *mask = *mask << 4 | (uint64_t)hex_digit(*s);
   return true;
+}
+
+char procfs_task_state(int tid) {
+  char path[48], stat[256];
+  print_format(path, sizeof path, "/proc/self/task/%d/stat", tid);
+  if (procfs_read(path, stat, sizeof stat) <= 0) return 0;
+  const char *name_end = strrchr(stat, ')');
+  return name_end ? name_end[2] : 0;
 }

@@ -74,6 +74,10 @@ procfs_visit_anonymous(void (*visit)(uintptr_t lo, uintptr_t hi, void *arg),
 MGC_MUST_CHECK bool procfs_pages_present(uintptr_t addr, size_t npages,
                                          uint64_t *out);
 
+/* The kernel's letter for thread tid of this process: R runs or could, D in the
+ * kernel, S sleeps, Z has ended; 0: not known. Threads: any; async-signal-safe. */
+char procfs_task_state(int tid);
+
 /* The signals that thread tid has blocked; bit n - 1 is signal n.
  * Errors: false when there is no such thread in this process, or no /proc.
  * Threads: any; async-signal-safe. The thread may change it meanwhile. */

@@ -102,21 +102,12 @@ static void on_signal(int signo, siginfo_t *info, void *context) {
 
 /* --- before the stop --- */
 
-/* The kernel's letter: R runs or could, S sleeps, Z has ended; 0: not known. */
-static char task_state(int tid) {
-  char path[48], line[256];
-  print_format(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  if (procfs_read(path, line, sizeof line) <= 0) return 0;
-  const char *name_end = strrchr(line, ')');
-  return name_end ? name_end[2] : 0;
-}
-
 static bool is_deaf(int tid) {
   uint64_t mask;
   if (!procfs_blocked_signals(tid, &mask)) return false;
   if ((mask >> (stop.signo - 1)) & 1) return true;
   /* A main thread that called pthread_exit stays in the list. */
-  char state = task_state(tid);
+  char state = procfs_task_state(tid);
   return state == 'Z' || state == 'X';
 }
 
@@ -222,7 +213,7 @@ static void prod(bool give_up) {
     if (give_up || is_deaf(tid)) {
       th->deaf = true;
       let_go(th);
-    } else if (!th->sent || task_state(tid) == 0) {
+    } else if (!th->sent || procfs_task_state(tid) == 0) {
       send(th, tid);
     }
   }
@@ -260,7 +251,8 @@ static bool ask_deaf(uint32_t epoch) {
   for (size_t i = 0; i <= t->mask; i++) {
     struct leakstop_thread *th = &t->thread[i];
     int tid = atomic_i32_load_relaxed(&th->tid);
-    if (!tid || th->epoch != epoch || !th->deaf || task_state(tid) != 'R')
+    if (!tid || th->epoch != epoch || !th->deaf ||
+        procfs_task_state(tid) != 'R')
       continue;
     th->deaf = is_deaf(tid);
     if (!th->deaf) signal_thread(th, tid);
