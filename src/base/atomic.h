@@ -37,6 +37,9 @@
   static inline T name##_exchange_acq_rel(struct name *a, T v) {               \
     return __atomic_exchange_n(&a->v, v, __ATOMIC_ACQ_REL);                    \
   }                                                                            \
+  static inline T name##_exchange_seq_cst(struct name *a, T v) {               \
+    return __atomic_exchange_n(&a->v, v, __ATOMIC_SEQ_CST);                    \
+  }                                                                            \
   static inline bool name##_cas_relaxed(struct name *a, T *expect, T v) {      \
     return __atomic_compare_exchange_n(&a->v, expect, v, false,                \
                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);    \
@@ -138,6 +141,32 @@ static inline void cpu_relax(void) {
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
   __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/* --- comparisons with relaxed loads, for the fastest paths ---
+ *
+ * As one instruction with a memory operand, which compilers do not make of an atomic
+ * load and a comparison: two instructions of the 27 of a free. */
+
+static inline bool atomic_uptr_is_above(const struct atomic_uptr *a,
+                                        uintptr_t v) {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  bool above;
+  __asm__("cmpq %2, %1" : "=@ccb"(above) : "r"(v), "m"(a->v));
+  return above;
+#else
+  return v < atomic_uptr_load_relaxed(a);
+#endif
+}
+
+static inline bool atomic_ptr_is(const struct atomic_ptr *a, const void *p) {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  bool is;
+  __asm__("cmpq %2, %1" : "=@cce"(is) : "r"(p), "m"(a->v));
+  return is;
+#else
+  return p == atomic_ptr_load_relaxed(a);
 #endif
 }
 

@@ -16,3 +16,5 @@ int64_t clock_nanotime(void) { return read_clock(CLOCK_MONOTONIC); }
 int64_t clock_wall(void) { return read_clock(CLOCK_REALTIME); }
 
 int64_t clock_thread_cpu(void) { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
+
+int64_t clock_process_cpu(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }

@@ -3,17 +3,16 @@
 #include "os/cpu.h"
 
 #include "base/bits.h"
-#include "base/print.h"
-#include "os/procfs.h"
+#include "os/cgroup.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
-#define CGROUP_ROOT "/sys/fs/cgroup"
-#define PATH_BYTES 1024
+#define MILLI 1000
 
 static unsigned affinity_count(void) {
   uint64_t mask[128]; /* 8,192 processors: the kernel's largest NR_CPUS */
@@ -25,59 +24,65 @@ static unsigned affinity_count(void) {
   return n ? n : 1;
 }
 
-static const char *parse_number(const char *s, uint64_t *out) {
-  const char *begin = s;
-  for (*out = 0; *s >= '0' && *s <= '9' && *out < UINT64_MAX / 16; s++)
-    *out = *out * 10 + (uint64_t)(*s - '0');
-  return s == begin ? NULL : s;
-}
-
-unsigned cpu_parse_quota(const char *text) {
-  uint64_t quota, period;
-  const char *s = parse_number(text, &quota);
-  if (!s || *s != ' ') return 0;
-  if (!parse_number(s + 1, &period) || period == 0 || quota == 0) return 0;
-  uint64_t n = quota / period + (quota % period != 0);
-  return n < UINT_MAX ? (unsigned)n : 0;
-}
-
-/* The path of our group, from the line "0::/path" that version 2 writes. */
-static bool find_cgroup(char *path, size_t n) {
-  char text[PATH_BYTES];
-  if (procfs_read("/proc/self/cgroup", text, sizeof(text)) <= 0) return false;
-  const char *line = text;
-  while (strncmp(line, "0::/", 4) != 0) {
-    line = strchr(line, '\n');
-    if (!line) return false;
-    line++;
-  }
-  size_t len = strcspn(line + 3, "\n");
-  if (len >= n) return false;
-  memcpy(path, line + 3, len);
-  path[len] = 0;
-  return true;
-}
-
-/* The smallest quota from our group up to the root: each one binds. */
-static unsigned cgroup_count(void) {
-  char group[PATH_BYTES], file[PATH_BYTES + 64], text[64];
-  unsigned least = 0;
-  if (!find_cgroup(group, sizeof(group))) return 0;
-  for (;;) {
-    print_format(file, sizeof(file), "%s%s/cpu.max", CGROUP_ROOT, group);
-    unsigned n =
-        procfs_read(file, text, sizeof(text)) > 0 ? cpu_parse_quota(text) : 0;
-    if (n && (!least || n < least)) least = n;
-    char *slash = strrchr(group, '/');
-    if (!slash) return least;
-    *slash = 0;
-  }
+unsigned cpu_count_within(unsigned n, uint64_t milli) {
+  if (milli == CGROUP_NONE) return n;
+  uint64_t quota = milli / MILLI + (milli % MILLI != 0);
+  if (quota == 0) quota = 1;
+  return quota < n ? (unsigned)quota : n;
 }
 
 unsigned cpu_count(void) {
+  struct cgroup_limits limits;
   int saved = errno;
   unsigned n = affinity_count();
-  unsigned quota = cgroup_count();
+  cgroup_read(&cgroup_files, &limits);
   errno = saved;
-  return quota && quota < n ? quota : n;
+  return cpu_count_within(n, limits.cpu_milli);
 }
+
+/* --- instruction sets --- */
+
+/* Bits of cpuid and of XCR0, from the manuals of Intel and AMD. */
+#define ID1_ECX_AVX2_NEEDS                                                     \
+  (1u << 23 | 1u << 27 | 1u << 28)                 /* POPCNT, OSXSAVE, AVX */
+#define ID7_EBX_AVX2_NEEDS (1u << 3 | 1u << 5)     /* BMI1, AVX2 */
+#define ID7_EBX_AVX512_NEEDS (1u << 16 | 1u << 30) /* F, BW */
+#define ID7_ECX_AVX512_NEEDS (1u << 1)             /* VBMI */
+#define XCR0_AVX (1u << 1 | 1u << 2)               /* SSE and AVX state */
+#define XCR0_AVX512 (XCR0_AVX | 1u << 5 | 1u << 6 | 1u << 7) /* masks, ZMM */
+
+static bool has(uint64_t word, uint64_t bits) { return (word & bits) == bits; }
+
+uint32_t cpu_features_of(const struct cpu_id *id) {
+  if (!has(id->leaf1_ecx, ID1_ECX_AVX2_NEEDS) ||
+      !has(id->leaf7_ebx, ID7_EBX_AVX2_NEEDS) || !has(id->xcr0, XCR0_AVX))
+    return 0;
+  uint32_t features = CPU_AVX2;
+  if (has(id->leaf7_ebx, ID7_EBX_AVX512_NEEDS) &&
+      has(id->leaf7_ecx, ID7_ECX_AVX512_NEEDS) && has(id->xcr0, XCR0_AVX512))
+    features |= CPU_AVX512_VBMI;
+  return features;
+}
+
+#if defined(__x86_64__)
+static uint64_t read_xcr0(void) {
+  uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t)high << 32 | low;
+}
+
+uint32_t cpu_features(void) {
+  struct cpu_id id = {0};
+  uint32_t eax, ebx, ecx, edx;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) id.leaf1_ecx = ecx;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+    id.leaf7_ebx = ebx;
+    id.leaf7_ecx = ecx;
+  }
+  /* xgetbv exists where OSXSAVE is set. */
+  if (has(id.leaf1_ecx, ID1_ECX_AVX2_NEEDS)) id.xcr0 = read_xcr0();
+  return cpu_features_of(&id);
+}
+#else
+uint32_t cpu_features(void) { return 0; }
+#endif

@@ -36,13 +36,20 @@ static ptrdiff_t read_raw(int fd, char *buf, size_t n) {
 static void close_raw(int fd) { syscall(SYS_close, fd); }
 
 ptrdiff_t procfs_read(const char *path, char *buf, size_t n) {
+  return procfs_read_at(path, 0, buf, n);
+}
+
+ptrdiff_t procfs_read_at(const char *path, uint64_t offset, char *buf,
+                         size_t n) {
   int saved = errno;
   ptrdiff_t total = -1, got = 0;
   int fd = open_raw(path, O_RDONLY);
   if (fd >= 0) {
     size_t len = 0;
+    if (offset) got = lseek(fd, (off_t)offset, SEEK_SET) < 0 ? -1 : 0;
     /* /proc may give a file in pieces. */
-    while (len + 1 < n && (got = read_raw(fd, buf + len, n - 1 - len)) > 0)
+    while (got >= 0 && len + 1 < n &&
+           (got = read_raw(fd, buf + len, n - 1 - len)) > 0)
       len += (size_t)got;
     if (got >= 0) total = (ptrdiff_t)len;
     close_raw(fd);

@@ -17,6 +17,10 @@
  * Returns: the bytes read, or -1 when the file cannot be opened or read.
  * Threads: any; async-signal-safe. */
 ptrdiff_t procfs_read(const char *path, char *buf, size_t n);
+/* The same from a byte offset on; 0 at the end of the file. What /proc makes up for
+ * each reading may have changed since the part before. */
+ptrdiff_t procfs_read_at(const char *path, uint64_t offset, char *buf,
+                         size_t n);
 
 /* Two columns of /proc/self/statm.
  * Units: bytes.

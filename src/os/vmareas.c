@@ -23,8 +23,10 @@ void vmareas_add(struct vmareas *a, uintptr_t lo, uintptr_t hi) {
       atomic_bool_store_relaxed(&a->lost, true);
       return;
     }
-    (void)atomic_u32_cas_acq_rel(&a->used, &used, used + 1);
-    if (take(a, used, lo, hi)) return;
+    /* Only who added the place takes it: another's count may be past it. */
+    if (atomic_u32_cas_acq_rel(&a->used, &used, used + 1) &&
+        take(a, used, lo, hi))
+      return;
   }
 }
 
