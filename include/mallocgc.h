@@ -17,6 +17,7 @@
 #include <mallocgc/gc.h>
 #include <mallocgc/iface.h>
 #include <mallocgc/stats.h>
+#include <mallocgc/store.h>
 #include <mallocgc/type.h>
 #include <mallocgc/version.h>
 

@@ -48,6 +48,40 @@ int mgc_set_gc_percent(int percent);
 int64_t mgc_set_memory_limit(int64_t bytes);
 
 /**
+ * Sets the most memory that the library holds. Near it collections come earlier, and
+ * memory goes back to the OS; what would take the library over it fails, after a
+ * collection and the program's own function (mgc_set_out_of_memory) have not helped.
+ *
+ * Units:   bytes; negative: only ask. INT64_MAX: no limit, the default.
+ * Returns: the value before.
+ * Errors:  none. With less than what is held already, allocations fail until enough is
+ *          garbage.
+ * Threads: any. Several threads that allocate at the same time may be over it by what
+ *          they are taking.
+ */
+int64_t mgc_set_hard_limit(int64_t bytes);
+
+/**
+ * What the program does when there is no memory for an object of `size` bytes, and a
+ * collection has not helped. It may drop references, mgc_free, write to a log; it returns,
+ * or ends the process. True: collect and try again; false: the allocation fails (NULL,
+ * ENOMEM). It is asked at most 8 times for one object. What it allocates itself fails
+ * without asking.
+ */
+typedef bool mgc_out_of_memory(size_t size, void *arg);
+
+/**
+ * Has fn called, with arg, on the thread that is out of memory; NULL: nobody, the
+ * default.
+ *
+ * Units:     none.
+ * Errors:    none.
+ * Threads:   any. fn may be called by several threads at the same time.
+ * Ownership: arg is a root only if it lies in one.
+ */
+void mgc_set_out_of_memory(mgc_out_of_memory *fn, void *arg);
+
+/**
  * Collects, then gives every free page back to the OS.
  *
  * Units:   none.

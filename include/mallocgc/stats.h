@@ -49,8 +49,13 @@ struct mgc_memstats {
   uint64_t pause_total_ns; /* of the stops of collections */
   uint64_t pause_ns[MGC_PAUSE_RING]; /* the last ones: [(num_gc + 255) % 256] */
   uint64_t pause_end[MGC_PAUSE_RING]; /* since 1970 */
-  uint32_t num_gc;                    /* completed collections */
-  uint32_t num_forced_gc;             /* of these: by mgc_collect */
+  /* Each stop on its own: a collection beside the program has two and more. */
+  uint64_t num_pauses;
+  uint64_t pause_max_ns; /* the longest */
+  uint64_t pause_p50_ns,
+      pause_p99_ns;       /* at most a quarter above the exact ones */
+  uint32_t num_gc;        /* completed collections */
+  uint32_t num_forced_gc; /* of these: by mgc_collect */
   double gc_cpu_fraction; /* of the processor time since the start */
   bool enable_gc;         /* false: mgc_set_gc_percent(-1) and no limit */
   uint32_t threads;       /* attached now */

@@ -11,11 +11,17 @@
  *
  * heap_live goes down by what is freed: a program that frees what it can
  * collects less often.
+ *
+ * While the collector marks beside the program nothing may become free under its
+ * eyes. Frees are remembered then (mcache.later), and carried out by the thread's next
+ * free after marking; a second free of such an object is found out there.
  */
 #include "alloc/free.h"
 #include "base/fatal.h"
 #include "os/thread_linux.h"
 #include <string.h>
+
+#define CLEAR_PIECE ((size_t)64 << 10)
 
 bool object_find(const struct heap *h, uintptr_t p, struct object_ref *out) {
   struct mspan *s = span_of_heap(&h->arenas, p);
@@ -78,6 +84,27 @@ static void free_small(struct thread *t, struct mspan *s, unsigned index,
   if (!mcache_free_slot(h, t->cache, s, index)) free_double(p, s, index);
 }
 
+/* Inside the allocator. */
+static void free_now(struct thread *t, const struct object_ref *o, void *p) {
+  if (spanclass_size(o->span->spanclass) == 0) {
+    sweep_ensure(t->heap, o->span);
+    free_large(t, o->span, p);
+  } else {
+    free_small(t, o->span, o->index, p);
+  }
+}
+
+/* What was freed while marking ran. Inside the allocator. */
+static MGC_NOINLINE void free_waiting(struct thread *t) {
+  struct mcache_reuse *later = t->cache->later;
+  while (later->n > 0) {
+    void *p = (void *)later->slot[--later->n];
+    struct object_ref o;
+    find_for_free(t->heap, p, &o);
+    free_now(t, &o, p);
+  }
+}
+
 void object_free(struct thread *t, void *p) {
   if (!p || p == zerobase) return;
   struct heap *h = t->heap;
@@ -85,11 +112,12 @@ void object_free(struct thread *t, void *p) {
   find_for_free(h, p, &o);
   if (is_tiny_block(h, o.span)) return;
   thread_enter(t);
-  if (spanclass_size(o.span->spanclass) == 0) {
-    sweep_ensure(h, o.span);
-    free_large(t, o.span, p);
+  /* Marking begins and ends with every thread outside the allocator. */
+  if (unlikely(heap_is_marking(h))) {
+    mcache_free_later(h, t->cache, o.span, o.index);
   } else {
-    free_small(t, o.span, o.index, p);
+    if (unlikely(t->cache->later != NULL)) free_waiting(t);
+    free_now(t, &o, p);
   }
   thread_leave(t);
 }
@@ -113,6 +141,19 @@ static size_t realloc_align(const struct mgc_type *type, size_t size) {
   size_t align = alloc_natural_align(size);
   if (type && align < 8) align = 8;
   return type && type->align > align ? type->align : align;
+}
+
+/* Clears what may hold pointers, in pieces that do not hold up a stop. */
+static void clear_words(struct thread *t, char *p, size_t n) {
+  const struct heap *h = t->heap;
+  for (size_t piece; n > 0; p += piece, n -= piece) {
+    piece = n < CLEAR_PIECE ? n : CLEAR_PIECE;
+    /* Together: a cycle that begins between the two would not hear of it. */
+    thread_enter(t);
+    if (h->hooks.before_clear) h->hooks.before_clear(t->heap, p, piece);
+    memset(p, 0, piece);
+    thread_leave(t);
+  }
 }
 
 static bool realloc_in_place(struct thread *t, struct mspan *s, size_t size) {
@@ -142,7 +183,7 @@ void *object_realloc(struct thread *t, void *p, size_t size) {
   }
   if (realloc_fits(s, room)) {
     /* What is cut off must be zero when the object grows again. */
-    if (!mspan_noscan(s)) memset((char *)p + size, 0, s->elemsize - size);
+    if (!mspan_noscan(s)) clear_words(t, (char *)p + size, s->elemsize - size);
     return p;
   }
   if (realloc_in_place(t, s, room)) return p;

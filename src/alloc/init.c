@@ -30,7 +30,7 @@ static struct vm *choose_vm(const struct heap_options *opt) {
 
 static struct heap *heap_make(void) {
   struct heap_config cfg = {.classes = &sizeclasses_heap};
-  const char *bad = options_load(&cfg.opt, &pacing, read_environment);
+  const char *bad = options_load(&cfg.opt, &pacing, NULL, read_environment);
   if (bad) print_fd(2, "mallocgc: warning: cannot understand all of %s\n", bad);
   cfg.vm = choose_vm(&cfg.opt);
   cfg.address_space_left = vm_address_space_left();

@@ -41,6 +41,9 @@
 #include "heap/heapbits.h"
 #include <string.h>
 
+/* How often the program is asked for one object. */
+#define OUT_OF_MEMORY_TRIES 8
+
 char zerobase[16] __attribute__((aligned(16)));
 
 unsigned alloc_sizeclass(const struct heap *h, size_t size, size_t align) {
@@ -66,10 +69,43 @@ static MGC_NOINLINE void alloc_maybe_collect(struct heap *h) {
   if (unlikely(due) && h->hooks.trigger) h->hooks.trigger(h);
 }
 
-/* True: try again. Called outside the allocator (I1). */
-static MGC_COLD bool alloc_out_of_memory(struct heap *h, size_t size,
-                                         int attempt) {
-  return h->hooks.limit && h->hooks.limit(h, size, attempt);
+/* Asks the program, outside the allocator: it may free, and collect. */
+static bool ask_program(struct thread *t, size_t size) {
+  struct heap *h = t->heap;
+  thread_enter(t);
+  mutex_lock(&h->lock);
+  bool (*ask)(size_t size, void *arg) = h->out_of_memory;
+  void *arg = h->out_of_memory_arg;
+  mutex_unlock(&h->lock);
+  thread_leave(t);
+  /* What the function itself allocates fails at once. */
+  if (!ask || t->asking) return false;
+  t->asking = true;
+  bool again = ask(size, arg);
+  t->asking = false;
+  return again;
+}
+
+/* True: try again. Called outside the allocator (I1). attempt counts from 0. */
+static MGC_COLD bool alloc_out_of_memory(struct thread *t, size_t size,
+                                         unsigned attempt) {
+  struct heap *h = t->heap;
+  if (!h->hooks.limit) return false;
+  if (attempt > 0 && (attempt > OUT_OF_MEMORY_TRIES || !ask_program(t, size)))
+    return false;
+  h->hooks.limit(h);
+  return true;
+}
+
+void alloc_set_out_of_memory(struct thread *t,
+                             bool (*ask)(size_t size, void *arg), void *arg) {
+  struct heap *h = t->heap;
+  thread_enter(t);
+  mutex_lock(&h->lock);
+  h->out_of_memory = ask;
+  h->out_of_memory_arg = arg;
+  mutex_unlock(&h->lock);
+  thread_leave(t);
 }
 
 /* A run for spc; the caller is inside the allocator, and still is afterwards,
@@ -77,11 +113,10 @@ static MGC_COLD bool alloc_out_of_memory(struct heap *h, size_t size,
 static bool alloc_refill(struct thread *t, struct spanclass spc,
                          const struct mgc_type *want) {
   struct mcache *c = t->cache;
-  for (int attempt = 0;; attempt++) {
+  for (unsigned attempt = 0;; attempt++) {
     if (likely(mcache_refill(c->heap, c, spc, want) != NULL)) return true;
     thread_leave(t);
-    bool again =
-        alloc_out_of_memory(c->heap, c->pub.run[spc.v].elemsize, attempt);
+    bool again = alloc_out_of_memory(t, c->pub.run[spc.v].elemsize, attempt);
     thread_enter(t);
     if (!again) return false;
   }
@@ -155,12 +190,13 @@ void *alloc_large(struct thread *t, size_t size, size_t align,
   bool noscan = type == NULL;
   struct mspan *s;
   char *p = NULL;
-  for (int attempt = 0;; attempt++) {
+  for (unsigned attempt = 0;; attempt++) {
     thread_enter(t);
     s = mheap_alloc_large(h, size, align, noscan, c);
     if (s) {
       c->counts.large_nalloc++;
       c->counts.large_alloc_bytes += s->elemsize;
+      c->allocated += (int64_t)s->elemsize;
       p = (char *)s->base;
       /* A stop finds the object by this address, not by s: it must not be
        * loaded from the span again after thread_leave. */
@@ -168,7 +204,7 @@ void *alloc_large(struct thread *t, size_t size, size_t align,
     }
     thread_leave(t);
     if (likely(s != NULL)) break;
-    if (!alloc_out_of_memory(h, size, attempt)) return NULL;
+    if (!alloc_out_of_memory(t, size, attempt)) return NULL;
   }
   /* Outside the allocator: zeroing a gigabyte must not hold up a stop. */
   if (s->needzero && (zero || !noscan)) memset(p, 0, s->elemsize);

@@ -47,6 +47,11 @@ void *alloc_tiny(struct thread *t, size_t size, size_t align);
 void *alloc_large(struct thread *t, size_t size, size_t align,
                   const struct mgc_type *type, bool zero);
 
+/* Has ask (NULL: nobody) called when memory cannot be had and a collection has not
+ * helped. Any thread, outside the allocator. */
+void alloc_set_out_of_memory(struct thread *t,
+                             bool (*ask)(size_t size, void *arg), void *arg);
+
 /* The alignment that an object of unknown contents needs: that of the largest
  * C type that fits in it (C23 7.24.3), at most 16. */
 static inline size_t alloc_natural_align(size_t size) {

@@ -111,6 +111,7 @@ MGC_COLD struct thread *thread_get_slow(void) {
 }
 
 void thread_bury(struct thread *t) {
+  if (thread_registry.on_detach) thread_registry.on_detach(t);
   registry_unlink(t);
   mcache_delete(t->heap, t->cache);
   fixalloc_free(&thread_registry.alloc, t);
@@ -120,7 +121,6 @@ void thread_detach(void) {
   struct thread *t = thread_self;
   if (!t) return;
   registry_lock_attached(t);
-  if (thread_registry.on_detach) thread_registry.on_detach(t);
   mgc_tls = &empty_cache;
   thread_self = NULL;
   thread_bury(t);

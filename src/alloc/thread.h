@@ -18,6 +18,7 @@
 #ifndef MGC_ALLOC_THREAD_H
 #define MGC_ALLOC_THREAD_H
 
+#include "alloc/account.h"
 #include "base/atomic.h"
 #include "base/compiler.h"
 #include "base/fixalloc.h"
@@ -40,6 +41,9 @@ enum thread_state {
 #define THREAD_SPILL_WORDS 48
 #endif
 
+/* Pointers that the write barrier keeps until they are handed to the markers. */
+#define THREAD_BARRIER_MAX 250
+
 struct thread {
   struct mcache *cache;           /* (o) */
   struct atomic_u32 in_alloc;     /* (o) nesting; its own handler reads it */
@@ -53,10 +57,18 @@ struct thread {
   uint32_t blocking_depth;      /* (o) */
   bool dead;                    /* (s) ended without detaching: see world.c */
   bool is_main;                 /* (t) */
-  struct heap *heap;            /* (t) */
-  struct thread *next, *prev;   /* (t) */
-  uint32_t nspilled;            /* (o), or read in a stopped world */
+  bool asking;       /* (o) the program's function for lack of memory runs */
+  struct heap *heap; /* (t) */
+  struct thread *next, *prev;            /* (t) */
+  uint32_t nspilled;                     /* (o), or read in a stopped world */
   uintptr_t spilled[THREAD_SPILL_WORDS]; /* the same: see gc_blocking_begin */
+  /* (o) inside the allocator, or a stopped world: gc/barrier.c */
+  uint32_t nbarrier;
+  uintptr_t barrier[THREAD_BARRIER_MAX];
+  /* (o) inside the allocator, or a stopped world: gc/pace.c */
+  struct assist_account account;
+  int64_t
+      charged; /* of cache->allocated and live_debt, what account knows of */
 };
 
 struct thread_registry {
@@ -65,7 +77,8 @@ struct thread_registry {
   struct atomic_u32 count; /* (a) written under lock */
   struct fixalloc alloc;   /* (t) */
   /* Filled in by the gc layer before the first thread attaches; NULL without a
-   * collector. Called with the registry lock held. */
+   * collector. Called with the registry lock held; on_detach also for a thread that
+   * ended without it, by another. */
   void (*on_attach)(struct thread *t);
   void (*on_detach)(struct thread *t);
   /* A stop was requested while t was inside the allocator: stop now. */

@@ -15,6 +15,10 @@
  * stop_wanted before they take it again: so a stop waits for a piece at most,
  * and finds them outside the heap.
  *
+ * The sweeper is also who sees that no cycle has ended for a long time, and asks for one
+ * (Go: forcegchelper): finalizers run. When the program has taken no memory for a while
+ * it does the same, once, so that what an idle program has dropped goes back.
+ *
  * Both are started when the first cycle ends. A system that gives no thread gets
  * the same work from the allocating threads and the next cycle.
  */
@@ -26,6 +30,8 @@
 
 #define SWEEP_BATCH 10
 #define SCAV_IDLE_NS 5000000000 /* Go's cooldown after finding nothing */
+/* A periodic cycle that has not begun by then is asked for again. */
+#define PERIOD_RETRY_NS ((int64_t)1000000000)
 #define STARTED_SWEEPER 1u
 #define STARTED_SCAVENGER 2u
 
@@ -47,8 +53,7 @@ static void begin_thread(struct gc *g) {
 
 /* --- sweeping --- */
 
-/* False: nothing is left. */
-static bool sweep_batch(struct gc *g) {
+bool background_sweep_batch(struct gc *g) {
   size_t n = 0;
   lock_for_work(&g->world);
   for (int i = 0; i < SWEEP_BATCH && n != SIZE_MAX; i++) {
@@ -59,6 +64,19 @@ static bool sweep_batch(struct gc *g) {
   return n != SIZE_MAX;
 }
 
+/* Until there is something to sweep; it has a clock for cycles that nothing but time asks
+ * for, too. */
+static void sweeper_rest(struct gc *g, uint32_t seen) {
+  int64_t left = pace_time_left(g, clock_nanotime());
+  if (left != 0) {
+    futex_wait(&g->bg.sweep_wake, seen, left);
+    return;
+  }
+  beside_ask_periodic(g);
+  /* The cycle's end wakes us. */
+  futex_wait(&g->bg.sweep_wake, seen, PERIOD_RETRY_NS);
+}
+
 static void sweeper_main(void *arg) {
   struct gc *g = arg;
   uint32_t seen = 0;
@@ -66,11 +84,11 @@ static void sweeper_main(void *arg) {
   for (;;) {
     uint32_t wake = atomic_u32_load_acquire(&g->bg.sweep_wake);
     if (wake == seen) {
-      futex_wait(&g->bg.sweep_wake, seen, -1);
+      sweeper_rest(g, seen);
       continue;
     }
     seen = wake;
-    while (sweep_batch(g)) thread_yield();
+    while (background_sweep_batch(g)) thread_yield();
   }
 }
 
@@ -177,16 +195,23 @@ void background_start(struct gc *g) {
     start_one(g, "scav", scavenger_main, STARTED_SCAVENGER);
 }
 
-void background_new_cycle(struct gc *g, uint64_t trigger) {
+void background_pace_sweep(struct gc *g, uint64_t trigger) {
   struct background *b = &g->bg;
   struct heap *h = g->h;
   uint64_t live = heap_live_bytes(h);
   uint64_t pages = atomic_u64_load_relaxed(&h->stats.pages_inuse);
+  uint64_t swept = atomic_u64_load_relaxed(&b->pages_swept);
+  pages = pages > swept ? pages - swept : 0;
   double ratio = pacer_sweep_ratio(pages, live, trigger);
   double per_mb = ratio * (double)(1 << 20);
   atomic_u64_store_relaxed(&b->pages_swept, 0);
   atomic_u64_store_relaxed(&b->live_basis, live);
   atomic_u64_store_relaxed(&b->pages_per_mb, (uint64_t)per_mb + 1);
+}
+
+void background_new_cycle(struct gc *g, uint64_t trigger) {
+  atomic_u64_store_relaxed(&g->bg.pages_swept, 0);
+  background_pace_sweep(g, trigger);
 }
 
 void background_after_fork(struct gc *g) {

@@ -11,7 +11,8 @@
  *
  *   I1  what this traversal reaches is marked
  *   I2  what is marked is reached; not asked when a thread is in a blocking
- *       region, whose system call may write over a stale word meanwhile
+ *       region, whose system call may write over a stale word meanwhile, nor when the
+ *       program ran while it was marked, and may have let go of it since
  */
 #include "gc/state.h"
 
@@ -149,7 +150,7 @@ static void plant_faults(struct gc *g) {
     mspan_set_mark(s, mspan_index(s, mark));
 }
 
-void checkmark_run(struct gc *g) {
+void checkmark_run(struct gc *g, bool exact) {
   struct checker c = {.g = g, .h = g->h};
   plant_faults(g);
   if (!prepare_bits(g)) return; /* no memory: this cycle is not checked */
@@ -159,7 +160,7 @@ void checkmark_run(struct gc *g) {
       check_edge(&c, scan_load((const uintptr_t *)p), p, 0);
   }
   while (c.n > 0) check_object(&c, c.stack[--c.n]);
-  if (!c.out_of_memory && everybody_stood())
+  if (exact && !c.out_of_memory && everybody_stood())
     mheap_visit_spans(g->h, check_span, &c);
   if (c.stack) g->h->vm->ops->free(g->h->vm, c.stack, c.cap * sizeof *c.stack);
 }

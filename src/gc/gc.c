@@ -2,7 +2,7 @@
 /*
  * The collector (Go: mgc.go): a cycle, and who may ask for one.
  *
- * This collector stops the world for the whole of marking, marks in parallel,
+ * A cycle of this file stops the world for the whole of marking, marks in parallel,
  * and sweeps lazily afterwards:
  *
  *   1  finish the sweeping of the cycle before
@@ -26,16 +26,18 @@
  * object can be unloaded while its data is scanned. Helper threads are made
  * before, with no lock held, because pthread_create takes locks of the loader.
  *
- * The concurrent collector will begin marking between 4 and 5 and has the hook
- * heap_hooks.assist; this one leaves it unset.
+ * For a program that helps with barriers, or whose writes the kernel tracks, the same
+ * is done beside it: beside.c.
  *
  *   I1  h->sweepgen changes only here, in a stopped world
  *   I2  between cycles heap_live is what the last one marked plus what has been
  *       allocated since (runs count when they are taken)
  *   I3  a cycle that gc_collect waited for began after the call
  */
+#include "gc/barrier.h"
 #include "gc/state.h"
 
+#include "base/bits.h"
 #include "base/fatal.h"
 #include "base/print.h"
 #include "os/clock.h"
@@ -45,13 +47,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-
-/* Below this much to mark a second marker takes longer to wake up than to help. */
-#define PARALLEL_MIN_BYTES ((uint64_t)1 << 20)
-
-/* A thread that reports a race to ThreadSanitizer wants the loader's lock, which
- * we hold, and stops only when it has had it: then we let go and try again. */
-#define STOP_PATIENCE_NS (MGC_TSAN ? (int64_t)200000000 : -1)
 
 enum cycle_kind {
   CYCLE_TRIGGER, /* heap_live has reached the trigger */
@@ -78,18 +73,30 @@ struct cycle {
 
 /* --- set-up --- */
 
-static void apply_pacing(struct gc *g) {
-  struct pacer_output out = pacer_goal(&g->pacing, &g->last);
-  g->last_goal = out.goal;
-  g->settled_goal = out.settled;
-  atomic_u64_store_relaxed(&g->h->gc_trigger, out.trigger);
-  g->stats.next_gc = out.goal;
-}
-
 /* Before the markers start: the collecting thread's own. */
 static void scan_root_now(void *arg, uintptr_t lo, uintptr_t hi) {
   struct marking *m = arg;
   mark_words(&m->marker[0], lo, hi);
+}
+
+static void before_clear_hook(struct heap *h, void *p, size_t n) {
+  gc_barrier_words(h, thread_self, p, n);
+}
+
+static void detach_hook(struct thread *t) {
+  barrier_flush(&gc_of(t->heap)->marking, t);
+  pace_detach(gc_of(t->heap), t);
+}
+
+/* Marking beside a program without barriers, if it is asked for and can be had. */
+static void choose_mode(struct gc *g) {
+  struct heap *h = g->h;
+  if (h->opt.gcmode == GCMODE_STOP) return;
+  int err = track_open(&g->track, h, wptrack_system());
+  if (!err)
+    atomic_u32_store_release(&g->beside.mode, GC_KERNEL);
+  else if (h->opt.trace_gc || h->opt.trace_init)
+    print_fd(2, "mallocgc: gcmode=stop: %s (%d)\n", g->track.w.reason, err);
 }
 
 int gc_init(struct heap *h) {
@@ -99,13 +106,9 @@ int gc_init(struct heap *h) {
   g->h = h;
   mutex_init(&g->lock, LOCKRANK_gc);
   g->nprocs = h->opt.mark_workers ? h->opt.mark_workers : cpu_count();
-  if (g->nprocs > GC_MAX_MARKERS) g->nprocs = GC_MAX_MARKERS;
-  g->start_time = g->last_end = clock_nanotime();
-  g->pacing = (struct pacer_config){
-      .percent = 100,
-      .memory_limit = INT64_MAX,
-      .goal_halflife_ns = (int64_t)h->opt.goal_halflife_ms * 1000000};
-  limiter_init(&g->limiter, g->nprocs);
+  if (g->nprocs > GC_MAX_HELPERS + 1) g->nprocs = GC_MAX_HELPERS + 1;
+  g->start_time = clock_nanotime();
+  g->soft_limit = g->hard_limit = INT64_MAX;
   roots_init(&g->roots, &h->meta, &h->stats.gc_meta);
   if (!mark_init(&g->marking, h, &g->roots, &g->world)) return -ENOMEM;
   g->roots.scan_now = scan_root_now;
@@ -116,7 +119,14 @@ int gc_init(struct heap *h) {
   h->hooks.trigger = gc_trigger_hook;
   h->hooks.limit = gc_limit_hook;
   h->hooks.sweep_credit = gc_sweep_credit_hook;
-  apply_pacing(g);
+  h->hooks.before_clear = before_clear_hook;
+  choose_mode(g);
+  thread_registry.on_detach = detach_hook;
+  struct pacer_config pacing = {.percent = 100,
+                                .memory_limit = INT64_MAX,
+                                .goal_halflife_ns =
+                                    (int64_t)h->opt.goal_halflife_ms * 1000000};
+  pace_init(g, &pacing);
   return 0;
 }
 
@@ -145,7 +155,7 @@ void gc_unlock(struct gc *g) MGC_NO_ANALYSIS {
 
 /* --- the stopped part of a cycle --- */
 
-static void flush_caches(struct gc *g, bool pages_too) {
+void gc_flush_caches(struct gc *g, bool pages_too) {
   for (struct thread *t = thread_registry.head; t; t = t->next) {
     if (pages_too)
       mcache_release_all(g->h, t->cache);
@@ -154,7 +164,12 @@ static void flush_caches(struct gc *g, bool pages_too) {
   }
 }
 
-static void verify_stopped(struct gc *g) {
+void gc_forget_frees(void) {
+  for (struct thread *t = thread_registry.head; t; t = t->next)
+    mcache_forget_later(t->cache);
+}
+
+void gc_verify_stopped(struct gc *g) {
   for (struct thread *t = thread_registry.head; t; t = t->next)
     mcache_verify(g->h, t->cache);
   mheap_verify(g->h);
@@ -162,7 +177,7 @@ static void verify_stopped(struct gc *g) {
 
 static void mark_all(struct gc *g, const struct cycle *c) {
   uint32_t helpers = atomic_u32_load_acquire(&g->marking.nhelpers);
-  bool alone = c->t.live_before < PARALLEL_MIN_BYTES;
+  bool alone = c->t.live_before < GC_PARALLEL_MIN_BYTES;
   g->nmarkers = alone ? 1 : 1 + helpers;
   mark_prepare(&g->marking, g->nmarkers);
   roots_collect(&g->roots, &g->world, c->sp);
@@ -170,54 +185,47 @@ static void mark_all(struct gc *g, const struct cycle *c) {
   mark_sum(&g->marking, &g->stats.heap_marked, &g->stats.objects_marked);
 }
 
-static void fill_input(struct gc *g, const struct cycle *c) {
-  const struct heap_stats *st = &g->h->stats;
-  uint64_t retained =
-      memstat_load(&st->heap_sys) - memstat_load(&st->heap_released);
-  uint64_t inuse = memstat_load(&st->heap_inuse);
-  /* Arena and page tables are mostly untouched; what is used of them is about
-   * 1/64 of the heap (heap/scavenger.c counts likewise). */
-  uint64_t meta = retained / 64 + memstat_load(&st->span_meta) +
-                  memstat_load(&st->cache_meta) + memstat_load(&st->gc_meta) +
-                  memstat_load(&st->other_meta);
-  g->last = (struct pacer_input){
-      .heap_marked = g->stats.heap_marked,
-      .stack_bytes = g->roots.stack_bytes,
-      .globals_bytes = g->roots.globals_bytes,
-      .last_goal = g->last_goal == PACER_NO_GOAL ? 0 : g->last_goal,
-      .last_goal_age_ns = c->t.marked - g->last_end,
-      .mapped_ready = retained + meta,
-      .heap_free = retained > inuse ? retained - inuse : 0,
-      .heap_alloc = c->t.live_before,
-      .limiter_on = limiter_update(
-          &g->limiter, (c->t.marked - c->t.begin) * (int64_t)g->nprocs,
-          (c->t.begin - g->last_end) * (int64_t)g->nprocs),
-  };
-}
-
-static void pace_next(struct gc *g, struct cycle *c) {
+static void pace_next(struct gc *g, const struct gc_times *t) {
   struct heap *h = g->h;
-  uint64_t last_settled = g->settled_goal;
-  fill_input(g, c);
+  const struct pacer *p = &g->pace.pacer;
+  uint64_t last_settled = p->settled;
   h->last_heap_inuse = memstat_load(&h->stats.heap_inuse);
   /* I2 */
   atomic_u64_store_relaxed(&h->heap_live, g->stats.heap_marked);
-  apply_pacing(g);
-  uint64_t trigger = atomic_u64_load_relaxed(&h->gc_trigger);
-  background_new_cycle(g, trigger);
-  if (g->settled_goal != PACER_NO_GOAL && last_settled != PACER_NO_GOAL)
-    scavenger_pace(h, g->settled_goal, last_settled, g->pacing.memory_limit);
+  pace_end(g, t);
+  background_new_cycle(g, pace_trigger(g));
+  /* A program at rest is not about to grow. */
+  uint64_t to = t->periodic ? g->stats.heap_marked : p->settled;
+  if (p->settled != PACER_NO_GOAL && last_settled != PACER_NO_GOAL)
+    scavenger_pace(h, to, last_settled, p->config.memory_limit);
 }
 
-static void note_pause(struct gc *g, const struct cycle *c) {
+void gc_turn_cycle(struct gc *g, const struct gc_times *t, bool keeps_room) {
+  g->h->sweep_keeps_room = keeps_room;
+  sweep_start_cycle(g->h);
+  pace_next(g, t);
+}
+
+void gc_note_pause(struct gc *g, int64_t ns) {
   struct gc_stats *s = &g->stats;
-  int64_t pause = c->t.end - c->t.begin;
+  s->num_pauses++;
+  if ((uint64_t)ns > s->pause_max_ns) s->pause_max_ns = (uint64_t)ns;
+  s->pause_hist[gc_pause_slot(ns)]++;
+}
+
+void gc_note_cycle(struct gc *g, const struct gc_times *t) {
+  struct gc_stats *s = &g->stats;
+  int64_t marking = t->beside ? t->marked - t->stopped : 0;
+  int64_t pause = t->end - t->begin - marking;
+  /* With retries in between the first includes those; they are counted. */
+  if (t->beside) gc_note_pause(g, t->stopped - t->begin - t->retried);
+  gc_note_pause(g, t->beside ? t->end - t->marked : pause);
   uint32_t slot = s->num_gc % GC_PAUSE_RING;
   s->pause_ns[slot] = (uint64_t)pause;
   s->pause_end[slot] = s->last_gc = (uint64_t)clock_wall();
   s->pause_total_ns += (uint64_t)pause;
   s->num_gc++;
-  if (c->kind != CYCLE_TRIGGER) s->num_forced++;
+  if (t->forced) s->num_forced++;
   s->stack_bytes = g->roots.stack_bytes;
   s->globals_bytes = g->roots.globals_bytes;
   s->overflows = g->marking.passes;
@@ -225,9 +233,13 @@ static void note_pause(struct gc *g, const struct cycle *c) {
   s->threads_foreign = g->world.nforeign;
   s->threads_skipped = g->world.nskipped;
   g->gc_cpu_ns += pause;
-  g->last_end = c->t.end;
-  int64_t age = c->t.end - g->start_time;
+  if (t->beside)
+    g->gc_cpu_ns += (atomic_i64_load_relaxed(&g->pace.background_ns) +
+                     atomic_i64_load_relaxed(&g->pace.assist_ns)) /
+                    g->nprocs;
+  int64_t age = t->end - g->start_time;
   s->gc_cpu_fraction = age > 0 ? (double)g->gc_cpu_ns / (double)age : 0;
+  if (unlikely(g->h->opt.trace_gc)) gc_trace_cycle(g, t);
 }
 
 /* False: the world could not be stopped while we hold the loader's lock. */
@@ -235,47 +247,51 @@ static bool run_cycle(struct cycle *c) {
   struct gc *g = c->g;
   struct heap *h = g->h;
   sweep_all(h);
-  c->t.goal = g->last_goal;
+  c->t.goal = g->pace.pacer.goal;
   c->t.begin = clock_nanotime();
-  if (!world_stop(&g->world, STOP_PATIENCE_NS)) return false;
+  if (!world_stop(&g->world, GC_STOP_PATIENCE_NS)) return false;
   c->t.stopped = clock_nanotime();
   /* I3: who reads the old figure has called before the world stood. */
   atomic_u64_fetch_add_release(&g->started, 1);
-  flush_caches(g, c->kind == CYCLE_LIMIT);
-  c->t.live_before = heap_live_bytes(h);
-  if (unlikely(h->opt.verify)) verify_stopped(g);
+  gc_flush_caches(g, c->kind == CYCLE_LIMIT);
+  gc_forget_frees();
+  c->t.live_before = c->t.live_at_end = heap_live_bytes(h);
+  if (unlikely(h->opt.verify)) gc_verify_stopped(g);
   mark_all(g, c);
   c->t.marked = clock_nanotime();
   c->t.live_after = g->stats.heap_marked;
-  if (unlikely(h->opt.checkmark)) checkmark_run(g);
+  if (unlikely(h->opt.checkmark)) checkmark_run(g, true);
   /* Who asked for the cycle wants memory back, as does a limit. */
-  h->sweep_keeps_room =
-      c->kind == CYCLE_TRIGGER && g->pacing.memory_limit == INT64_MAX;
-  sweep_start_cycle(h);
-  pace_next(g, c);
+  gc_turn_cycle(g, &c->t,
+                c->kind == CYCLE_TRIGGER &&
+                    g->pace.pacer.config.memory_limit == INT64_MAX);
   world_start(&g->world);
   c->t.end = clock_nanotime();
-  note_pause(g, c);
-  if (unlikely(h->opt.trace_gc)) gc_trace_cycle(g, &c->t);
+  gc_note_cycle(g, &c->t);
   return true;
+}
+
+MGC_NOINLINE void gc_clear_dead_stack(void) {
+  char dead[4096];
+  memset(dead, 0, sizeof dead);
+  __asm__ volatile("" : : "r"(dead) : "memory");
 }
 
 /* --- asking for a cycle --- */
 
 static bool is_due(const struct cycle *c) {
   const struct gc *g = c->g;
+  /* The collector's thread is in the middle of one. */
+  if (heap_is_marking(g->h)) return false;
   if (c->kind == CYCLE_TRIGGER)
     return heap_live_bytes(g->h) >= atomic_u64_load_relaxed(&g->h->gc_trigger);
   /* I3: one that began since the request serves as well. */
   return atomic_u64_load_relaxed(&g->started) == c->started_before;
 }
 
-static void wake_sweeper(struct gc *g) {
+void gc_wake_background(struct gc *g) {
   atomic_u32_fetch_add_release(&g->bg.sweep_wake, 1);
   futex_wake(&g->bg.sweep_wake, 1);
-}
-
-static void wake_scavenger(struct gc *g) {
   atomic_u32_fetch_add_release(&g->bg.scav_wake, 1);
   futex_wake(&g->bg.scav_wake, 1);
 }
@@ -292,10 +308,9 @@ static void enter_cycle(void *arg) MGC_NO_ANALYSIS {
   bool due = is_due(c);
   bool ran = due && run_cycle(c);
   c->again = due && !ran;
-  if (ran) wake_sweeper(g);
+  if (ran) gc_wake_background(g);
   if (c->kind != CYCLE_TRIGGER) sweep_all(g->h);
   gc_unlock(g);
-  if (ran) wake_scavenger(g);
 }
 
 static void visit_nothing(const struct segment_info *info, void *arg) {
@@ -317,16 +332,7 @@ static void cycle_spilled(void *arg, uintptr_t sp) {
   } while (c.again);
 }
 
-/* Overwrites what a cycle's frames have left below the caller's: edges, mostly,
- * which a later frame with a word that it does not initialise would bring back
- * as roots. */
-static MGC_NOINLINE void clear_dead_stack(void) {
-  char dead[4096];
-  memset(dead, 0, sizeof dead);
-  __asm__ volatile("" : : "r"(dead) : "memory");
-}
-
-static void end_visit(struct gc *g) {
+void gc_end_visit(struct gc *g) {
   if (atomic_u32_fetch_sub_seq_cst(&g->visiting, 1) == 1)
     futex_wake(&g->visiting, INT_MAX);
 }
@@ -338,16 +344,13 @@ static void wait_as_blocked(struct atomic_u32 *word, uint32_t value) {
   if (t) gc_blocking_end(t);
 }
 
-/* Announces that the caller is about to take the loader's lock, which fork must
- * not find taken by us: in the child it would stay so. False: fork is going on,
- * and there is no need to collect just now. */
-static bool begin_visit(struct gc *g, enum cycle_kind kind) {
+bool gc_begin_visit(struct gc *g, bool may_wait) {
   for (;;) {
     atomic_u32_fetch_add_seq_cst(&g->visiting, 1);
     uint32_t forking = atomic_u32_load_seq_cst(&g->forking);
     if (likely(forking == 0)) return true;
-    end_visit(g);
-    if (kind == CYCLE_TRIGGER) return false;
+    gc_end_visit(g);
+    if (!may_wait) return false;
     wait_as_blocked(&g->forking, forking);
   }
 }
@@ -356,15 +359,24 @@ static void collect(struct gc *g, enum cycle_kind kind) {
   struct request r = {.g = g, .kind = kind};
   int saved = errno;
   r.started_before = atomic_u64_load_acquire(&g->started);
-  if (g->nprocs > 1 && heap_live_bytes(g->h) >= PARALLEL_MIN_BYTES)
+  gc_clear_dead_stack();
+  if (gc_is_beside(g) && !beside_prefers_stop(g) &&
+      beside_collect(g, true, kind == CYCLE_LIMIT)) {
+    errno = saved;
+    return;
+  }
+  if (g->nprocs > 1 && heap_live_bytes(g->h) >= GC_PARALLEL_MIN_BYTES)
     mark_make_helpers(&g->marking, g->nprocs - 1);
-  clear_dead_stack();
-  if (begin_visit(g, kind)) {
+  if (gc_begin_visit(g, kind != CYCLE_TRIGGER)) {
     thread_call_spilled(cycle_spilled, &r);
-    end_visit(g);
+    gc_end_visit(g);
   }
   background_start(g);
-  clear_dead_stack();
+  gc_clear_dead_stack();
+  /* Not if one beside the program has come before. */
+  if (kind != CYCLE_TRIGGER &&
+      atomic_u64_load_acquire(&g->started) == r.started_before)
+    (void)beside_collect(g, true, kind == CYCLE_LIMIT);
   errno = saved;
 }
 
@@ -372,14 +384,15 @@ void gc_collect(struct heap *h) {
   if (thread_get()) collect(gc_of(h), CYCLE_FORCED);
 }
 
-void gc_trigger_hook(struct heap *h) { collect(gc_of(h), CYCLE_TRIGGER); }
-
-bool gc_limit_hook(struct heap *h, size_t bytes, int attempt) {
-  (void)bytes;
-  if (attempt > 0) return false;
-  collect(gc_of(h), CYCLE_LIMIT);
-  return true;
+void gc_trigger_hook(struct heap *h) {
+  struct gc *g = gc_of(h);
+  if (gc_is_beside(g) && !beside_prefers_stop(g))
+    beside_trigger(g);
+  else
+    collect(g, CYCLE_TRIGGER);
 }
+
+void gc_limit_hook(struct heap *h) { collect(gc_of(h), CYCLE_LIMIT); }
 
 void gc_free_os_memory(struct heap *h) {
   struct gc *g = gc_of(h);
@@ -393,32 +406,48 @@ void gc_free_os_memory(struct heap *h) {
 
 /* --- settings --- */
 
-/* What follows from a new setting, by the last cycle's figures. */
-static void repace(struct gc *g) {
-  g->last.last_goal = 0; /* a goal of other settings is no floor */
-  apply_pacing(g);
-}
-
 int gc_set_percent(struct heap *h, int percent) {
   struct gc *g = gc_of(h);
   gc_lock(g);
-  int old = g->pacing.percent;
-  g->pacing.percent = percent < 0 ? -1 : percent;
-  repace(g);
+  struct pacer_config c = g->pace.pacer.config;
+  int old = c.percent;
+  c.percent = percent < 0 ? -1 : percent;
+  pace_configure(g, &c);
+  gc_unlock(g);
+  return old;
+}
+
+/* Near the hard limit collections come earlier, as near the other one. */
+static void limit_pacing(struct gc *g) {
+  struct pacer_config c = g->pace.pacer.config;
+  c.memory_limit =
+      g->soft_limit < g->hard_limit ? g->soft_limit : g->hard_limit;
+  pace_configure(g, &c);
+}
+
+static int64_t set_limit(struct gc *g, int64_t *limit, int64_t bytes) {
+  gc_lock(g);
+  int64_t old = *limit;
+  if (bytes >= 0) {
+    *limit = bytes;
+    limit_pacing(g);
+  }
   gc_unlock(g);
   return old;
 }
 
 int64_t gc_set_memory_limit(struct heap *h, int64_t bytes) {
   struct gc *g = gc_of(h);
-  gc_lock(g);
-  int64_t old = g->pacing.memory_limit;
-  if (bytes >= 0) {
-    g->pacing.memory_limit = bytes;
-    repace(g);
-  }
-  gc_unlock(g);
-  return old;
+  return set_limit(g, &g->soft_limit, bytes);
+}
+
+int64_t gc_set_hard_limit(struct heap *h, int64_t bytes) {
+  struct gc *g = gc_of(h);
+  if (bytes >= 0)
+    /* A number by itself: nothing else becomes visible with it. */
+    atomic_u64_store_relaxed(&h->hard_limit,
+                             bytes == INT64_MAX ? UINT64_MAX : (uint64_t)bytes);
+  return set_limit(g, &g->hard_limit, bytes);
 }
 
 /* --- roots --- */
@@ -458,6 +487,37 @@ bool gc_unpin(struct heap *h, void *p) {
   return ok;
 }
 
+/* --- barriers --- */
+
+bool gc_use_barriers(struct heap *h) {
+  struct gc *g = gc_of(h);
+  if (atomic_u32_load_acquire(&g->beside.mode) == GC_BARRIER) return true;
+  if (!beside_start(g)) return false;
+  gc_lock(g);
+  atomic_u32_store_release(&g->beside.mode, GC_BARRIER);
+  struct pacer_config c = g->pace.pacer.config;
+  pace_configure(g, &c);
+  gc_unlock(g);
+  return true;
+}
+
+void gc_barrier_record(struct heap *h, struct thread *t, uintptr_t was,
+                       uintptr_t is) {
+  struct marking *m = &gc_of(h)->marking;
+  if (likely(t != NULL)) {
+    barrier_record(m, t, was, is);
+    return;
+  }
+  if (!heap_is_marking(h)) return;
+  mark_at_once(m, was);
+  mark_at_once(m, is);
+}
+
+void gc_barrier_words(struct heap *h, struct thread *t, const void *p,
+                      size_t n) {
+  barrier_words(&gc_of(h)->marking, t, p, n);
+}
+
 /* --- statistics and the stopped world of others --- */
 
 void gc_read_stats(struct heap *h, struct gc_stats *out) {
@@ -465,8 +525,8 @@ void gc_read_stats(struct heap *h, struct gc_stats *out) {
   bool mine = atomic_i32_load_relaxed(&g->owner) == thread_id();
   if (!mine) gc_lock(g);
   *out = g->stats;
-  out->percent = g->pacing.percent;
-  out->memory_limit = g->pacing.memory_limit;
+  out->percent = g->pace.pacer.config.percent;
+  out->memory_limit = g->pace.pacer.config.memory_limit;
   if (!mine) gc_unlock(g);
 }
 
@@ -474,10 +534,12 @@ void gc_stop_world(struct heap *h) {
   struct gc *g = gc_of(h);
   gc_lock(g);
   (void)world_stop(&g->world, -1);
+  mark_pause(&g->marking);
 }
 
 void gc_start_world(struct heap *h) {
   struct gc *g = gc_of(h);
+  mark_resume(&g->marking);
   world_start(&g->world);
   gc_unlock(g);
 }
@@ -503,11 +565,13 @@ void gc_fork_prepare(struct heap *h) {
     wait_as_blocked(&g->visiting, n);
   gc_lock(g);
   (void)world_stop(&g->world, -1);
+  mark_pause(&g->marking);
   world_gate_close(&g->world);
 }
 
 void gc_fork_parent(struct heap *h) {
   struct gc *g = gc_of(h);
+  mark_resume(&g->marking);
   world_gate_open(&g->world);
   gc_unlock(g);
   open_to_visits(g);
@@ -517,6 +581,7 @@ void gc_fork_child(struct heap *h) {
   struct gc *g = gc_of(h);
   world_after_fork(&g->world);
   mark_after_fork(&g->marking);
+  beside_after_fork(g);
   background_after_fork(g);
   gc_unlock(g);
   atomic_u32_store_relaxed(&g->visiting, 0);

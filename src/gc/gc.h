@@ -19,13 +19,18 @@ struct heap;
 
 /* Number of pauses that are remembered (Go: MemStats.PauseNs). */
 #define GC_PAUSE_RING 256
+/* Pauses by length, four slots to a power of two, from 1 us to 8 s. */
+#define GC_PAUSE_SLOTS 96
 
 struct gc_stats {
-  uint32_t num_gc;                   /* completed cycles */
-  uint32_t num_forced;               /* of those, asked for by gc_collect */
-  uint64_t pause_total_ns;           /* all pauses since start */
-  uint64_t pause_ns[GC_PAUSE_RING];  /* newest at (num_gc + 255) % 256 */
-  uint64_t pause_end[GC_PAUSE_RING]; /* wall clock, ns since 1970 */
+  uint32_t num_gc;         /* completed cycles */
+  uint32_t num_forced;     /* of those, asked for by gc_collect */
+  uint64_t pause_total_ns; /* all pauses since start */
+  uint64_t num_pauses;     /* a cycle beside the program has several */
+  uint64_t pause_max_ns;   /* the longest */
+  uint64_t pause_hist[GC_PAUSE_SLOTS]; /* how many, by length: gc_pause_slot */
+  uint64_t pause_ns[GC_PAUSE_RING];    /* newest at (num_gc + 255) % 256 */
+  uint64_t pause_end[GC_PAUSE_RING];   /* wall clock, ns since 1970 */
   uint64_t last_gc;         /* wall clock of the last cycle's end, 0: none */
   uint64_t heap_marked;     /* bytes found alive by the last cycle */
   uint64_t objects_marked;  /* objects found alive by the last cycle */
@@ -55,9 +60,9 @@ void gc_collect(struct heap *h);
 /* Hook heap_hooks.trigger: collects if heap_live is still at the trigger, after
  * waiting for a collection that is going on. Waits. */
 void gc_trigger_hook(struct heap *h);
-/* Hook heap_hooks.limit: attempt 0 collects, sweeps everything and takes back
- * all caches; later attempts return false. Waits. */
-bool gc_limit_hook(struct heap *h, size_t bytes, int attempt);
+/* Hook heap_hooks.limit: collects, sweeps everything and takes back all caches.
+ * Waits. */
+void gc_limit_hook(struct heap *h);
 /* Hook heap_hooks.sweep_credit. Inside the allocator; does not wait. */
 void gc_sweep_credit_hook(struct heap *h, size_t span_bytes, size_t npages);
 
@@ -66,6 +71,19 @@ int gc_set_percent(struct heap *h, int percent);
 /* Sets the soft memory limit in bytes and gives back the old value; negative
  * only asks. INT64_MAX: none. Waits. */
 int64_t gc_set_memory_limit(struct heap *h, int64_t bytes);
+/* The same for the limit that heap_admit keeps. */
+int64_t gc_set_hard_limit(struct heap *h, int64_t bytes);
+
+/* The program stores by mgc_store from now on: cycles run beside it. False: there is no
+ * thread for that. Waits. */
+bool gc_use_barriers(struct heap *h);
+/* The slow half of mgc_store. Any thread; t NULL: it has no record. */
+void gc_barrier_record(struct heap *h, struct thread *t, uintptr_t was,
+                       uintptr_t is);
+/* The words of [p, p + n) are about to be overwritten, or are written to another place.
+ * t inside the allocator, until that is done. Hook heap_hooks.before_clear. */
+void gc_barrier_words(struct heap *h, struct thread *t, const void *p,
+                      size_t n);
 
 /* The words of [lo, hi) are roots from now on. Ranges may overlap and be added
  * several times. False: metadata memory is exhausted. Any thread, outside the
@@ -89,6 +107,12 @@ void gc_blocking_begin(struct thread *t);
 void gc_blocking_begin_from(struct thread *t, uintptr_t frames_end);
 void gc_blocking_end(struct thread *t);
 
+/* The slot of a pause of ns, and the longest that a slot holds. Pure. */
+unsigned gc_pause_slot(int64_t ns);
+uint64_t gc_pause_slot_end(unsigned slot);
+/* The length, at most a quarter too long, that a share q of all pauses does not exceed;
+ * 0: there were none. Units: nanoseconds. Pure. */
+uint64_t gc_pause_quantile(const struct gc_stats *s, double q);
 /* A consistent copy. Waits, unless the caller has stopped the world. */
 void gc_read_stats(struct heap *h, struct gc_stats *out);
 

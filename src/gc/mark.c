@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Marking (Go: mgcmark.go).
+ * Marking (Go: mgcmark.go), object at a time. Most small objects are marked a span at a
+ * time, with another loop: markspan.c. What they share is in markslot.h.
  *
  * The loop has no recursion and hardly a branch that depends on the program's
  * data. For each edge, in this order:
@@ -34,24 +35,15 @@
  */
 #include "gc/mark.h"
 
-#include "base/fatal.h"
+#include "gc/markslot.h"
+#include "gc/markspan.h"
 #include "gc/roots.h"
-#include "gc/scan.h"
-#include "heap/heapbits.h"
+#include "gc/world.h"
 #include "type/ptrmask.h"
 #include "type/type.h"
-#include <string.h>
 
-#define MARK_RING 16 /* a power of two */
-/* Edges between two looks at whether others are idle: about 5 us. */
-#define SHARE_BUDGET 128
 /* Root words that are filtered before what they found is followed. */
 #define ROOT_BLOCK_WORDS 128
-
-struct slot_ref {
-  struct mspan *s;
-  uintptr_t index;
-};
 
 bool mark_init(struct marking *m, struct heap *h, struct roots *roots,
                struct world *world) {
@@ -61,6 +53,7 @@ bool mark_init(struct marking *m, struct heap *h, struct roots *roots,
   m->meta = &h->meta;
   m->stat = &h->stats.gc_meta;
   atomic_u32_store_relaxed(&m->max_bufs, UINT32_MAX);
+  markspan_init(m);
   return work_init_marker(m, 0);
 }
 
@@ -77,14 +70,20 @@ static uint64_t slot_words(const struct sizeclass_table *t,
   return one_load && sizeclass != 0 ? low_mask64(nwords) : 0;
 }
 
-static void reset_marker(const struct marking *m, struct marker *k) {
-  k->large_bytes = 0;
+void mark_reset_marker(struct marking *m, struct marker *k) {
+  k->cycle = m->cycle;
+  k->quota = 0;
+  k->large_bytes = k->piece_bytes = k->told = 0;
+  k->untold = MARK_TELL_STEPS;
+  k->leaves = false;
+  markspan_reset_marker(k);
   for (unsigned c = 0; c < NUM_SPAN_CLASSES; c++) {
     struct spanclass sc = {(uint8_t)c};
     k->class[c].found = 0;
     k->class[c].slot_words =
         spanclass_noscan(sc) ? 0
                              : slot_words(m->h->classes, spanclass_size(sc));
+    k->class[c].scan = markspan_class(m, sc);
   }
 }
 
@@ -100,17 +99,22 @@ void mark_prepare(struct marking *m, unsigned nmarkers) {
   m->extent = hi > lo ? hi - lo : 0;
   m->shared = nmarkers > 1;
   m->nmarkers = nmarkers;
+  m->cycle++;
+  markspan_prepare(m);
   atomic_u32_store_relaxed(&m->active, 1);
   atomic_u32_store_relaxed(&m->next_root, 0);
   atomic_u32_store_relaxed(&m->done, 0);
   atomic_u32_store_relaxed(&m->overflow, 0);
-  for (unsigned i = 0; i < nmarkers; i++) reset_marker(m, &m->marker[i]);
+  atomic_u64_store_relaxed(&m->work, 0);
+  for (unsigned i = 0; i < nmarkers; i++) mark_reset_marker(m, &m->marker[i]);
 }
 
 void mark_sum(const struct marking *m, uint64_t *bytes, uint64_t *objects) {
   *bytes = *objects = 0;
-  for (unsigned i = 0; i < m->nmarkers; i++) {
-    const struct marker *k = &m->marker[i];
+  uint64_t made = atomic_u64_load_relaxed(&m->made);
+  for (; made; made &= made - 1) {
+    const struct marker *k = &m->marker[ctz64(made)];
+    if (k->cycle != m->cycle) continue;
     *bytes += k->large_bytes;
     for (unsigned c = 0; c < NUM_SPAN_CLASSES; c++) {
       *objects += k->class[c].found;
@@ -119,100 +123,27 @@ void mark_sum(const struct marking *m, uint64_t *bytes, uint64_t *objects) {
   }
 }
 
-/* --- from an edge to a slot --- */
-
-/* Where entry[0] of the arena map would be if its first arena were number 0. An
- * integer, because no object begins there. */
-static MGC_ALWAYS_INLINE uintptr_t entry_origin(const struct arena_map *map) {
-  return (uintptr_t)map->entry - map->first * sizeof map->entry[0];
-}
-
-/* arena_of for an address between the heap's lowest and highest. */
-static MGC_ALWAYS_INLINE const struct heap_arena *arena_at(uintptr_t origin,
-                                                           uintptr_t p) {
-  uintptr_t entry =
-      origin + (p >> HEAP_ARENA_SHIFT) * sizeof(struct atomic_ptr);
-  return atomic_ptr_load_relaxed((const struct atomic_ptr *)entry);
-}
-
-/* The slot that edge p leads to. False: none; p lies in [lo, lo + extent). */
-static MGC_ALWAYS_INLINE bool find_slot(uintptr_t origin, uintptr_t p,
-                                        struct slot_ref *out) {
-  const struct heap_arena *a = arena_at(origin, p);
-  if (unlikely(!a)) return false;
-  struct mspan *s = atomic_ptr_load_relaxed(&a->spans[arena_page_index(p)]);
-  if (unlikely(!s)) return false;
-  /* In a stopped world a span that pages point to is in use (mspan I4). */
-  mgc_assert(atomic_u8_load_relaxed(&s->state) == MSPAN_INUSE && p >= s->base);
-  if (unlikely(p >= s->limit)) return false;
-  out->s = s;
-  out->index = (uintptr_t)(((p - s->base) * (uint64_t)s->divmul) >> 32);
-  __builtin_prefetch(&s->bits[out->index / 64], 1);
-  __builtin_prefetch((const void *)p, 0);
-  return true;
+/* An object counts as scanned when it is found alive, a large one by its pieces. Beside
+ * the 68 sums here counting costs the loop nothing. */
+uint64_t mark_tell_work(struct marker *k) {
+  const struct sizeclass_table *classes = k->m->h->classes;
+  uint64_t bytes = k->piece_bytes;
+  for (unsigned c = 1; c < classes->nclasses; c++)
+    bytes += k->class[spanclass_make(c, false).v].found * classes->size[c];
+  uint64_t more = bytes - k->told;
+  k->told = bytes;
+  atomic_u64_fetch_add_relaxed(&k->m->work, more);
+  return more;
 }
 
 /* The first of 64 slots of s is marked. */
-static MGC_COLD void note_span(struct marker *k, struct mspan *s) {
+MGC_COLD void mark_note_span(struct marker *k, struct mspan *s) {
   /* A large span has one slot, so this is once for each object. */
   if (spanclass_size(s->spanclass) == 0) k->large_bytes += s->elemsize;
-  if (atomic_u8_load_relaxed(&s->has_marks)) return;
-  atomic_u8_store_relaxed(&s->has_marks, 1);
-  arena_page_bit_set(arena_of(&k->m->h->arenas, s->base)->page_marks, s->base);
-}
-
-/* Marks the slot. True: it was an object without a mark. *first: no other of its
- * 64 was marked. */
-static MGC_ALWAYS_INLINE bool mark_slot(struct slot_ref r, bool shared,
-                                        bool *first) {
-  struct mspan_bits *b = &r.s->bits[r.index / 64];
-  uint64_t bit = 1ull << (r.index % 64);
-  uint64_t mark = atomic_u64_load_relaxed(&b->mark);
-  if (!(atomic_u64_load_relaxed(&b->alloc) & ~mark & bit)) return false;
-  if (shared)
-    mark = atomic_u64_fetch_or_relaxed(&b->mark, bit);
-  else
-    atomic_u64_store_relaxed(&b->mark, mark | bit);
-  *first = mark == 0;
-  return !shared || !(mark & bit);
+  mheap_note_marks(k->m->h, s);
 }
 
 /* --- from an object to edges --- */
-
-/* Pushes the words of mask from w on. k has room for 64 (work I3). Masks whose
- * bits are the lowest ones (all of a conservative object, the links at the head
- * of a struct) need no search for the next bit. */
-static MGC_ALWAYS_INLINE size_t push_masked(uintptr_t *edge, size_t n,
-                                            const uintptr_t *w, uint64_t mask,
-                                            uintptr_t lo, uintptr_t extent) {
-  if ((mask & (mask + 1)) == 0) {
-    for (; mask; mask >>= 1) {
-      uintptr_t v = scan_load(w++);
-      edge[n] = v;
-      n += v - lo < extent;
-    }
-    return n;
-  }
-  do {
-    uintptr_t v = scan_load(&w[(unsigned)__builtin_ctzll(mask)]);
-    mask &= mask - 1;
-    edge[n] = v;
-    n += v - lo < extent;
-  } while (mask);
-  return n;
-}
-
-/* The mask of the slot at p, whose class has slot_words: 64 bits of the bitmap
- * from the byte that holds p's bit. (Nobody writes the bitmap in a stopped
- * world.) Past the end of the bitmap lies no_more_ptrs, so the load may run
- * over; slot_words cuts that off. */
-static MGC_ALWAYS_INLINE uint64_t slot_mask(const struct heap_arena *a,
-                                            uintptr_t p, uint64_t slot_words) {
-  uintptr_t i = arena_word_index(p);
-  uint64_t bits;
-  memcpy(&bits, (const char *)a->bitmap + i / 8, sizeof bits);
-  return bits >> (i % 8) & slot_words;
-}
 
 static void push_words(struct marker *k, uintptr_t p, uint64_t mask) {
   const struct marking *m = k->m;
@@ -265,16 +196,17 @@ static MGC_NOINLINE void push_large(struct marker *k, const struct mspan *s,
     if (unlikely(k->n + WORK_ROOM > WORKBUF_ENTRIES)) work_make_room(k);
     k->cur->edge[k->n++] = (s->base + end) | WORK_PIECE_TAG;
   }
+  k->piece_bytes += end - off;
   scan_large(k, s, off, end, push_words);
 }
 
-static MGC_NOINLINE void push_piece(struct marker *k, uintptr_t edge) {
+MGC_NOINLINE void mark_push_piece(struct marker *k, uintptr_t edge) {
   uintptr_t p = edge & ~WORK_PIECE_TAG;
   const struct mspan *s = span_of(&k->m->h->arenas, p);
   push_large(k, s, p - s->base);
 }
 
-static MGC_NOINLINE void push_big(struct marker *k, struct slot_ref r) {
+MGC_NOINLINE void mark_push_big(struct marker *k, struct slot_ref r) {
   if (spanclass_size(r.s->spanclass) == 0)
     push_large(k, r.s, 0);
   else
@@ -283,6 +215,21 @@ static MGC_NOINLINE void push_big(struct marker *k, struct slot_ref r) {
 }
 
 /* --- the loop --- */
+
+MGC_NOINLINE bool mark_look_around(struct marker *k) {
+  struct marking *m = k->m;
+  k->budget = MARK_BUDGET;
+  work_share(k);
+  bool paused = atomic_u32_load_acquire(&m->pause) != 0;
+  /* A thread of the program that helps is stopped when it has left. */
+  if (k->quota > 0)
+    return --k->quota == 0 || paused ||
+           (k->assists && atomic_u32_load_relaxed(&m->world->stop_wanted));
+  if (unlikely(paused)) mark_stand_by(m);
+  if (!m->ops || --k->untold > 0) return false;
+  k->untold = MARK_TELL_STEPS;
+  return k->leaves = m->ops->tick(m->ops_arg, k);
+}
 
 static MGC_ALWAYS_INLINE void drain(struct marker *k, const bool shared) {
   struct marking *const m = k->m;
@@ -298,11 +245,12 @@ static MGC_ALWAYS_INLINE void drain(struct marker *k, const bool shared) {
     if (likely(n > 0)) {
       uintptr_t p = edge[--n];
       if (unlikely(p & WORK_PIECE_TAG)) {
-        WITH_MARKER(push_piece(k, p));
+        WITH_MARKER(mark_push_piece(k, p));
         continue;
       }
       struct slot_ref found;
       if (unlikely(!find_slot(origin, p, &found))) continue;
+      __builtin_prefetch((const void *)p, 0);
       if (unlikely(held < MARK_RING)) {
         ring[(get + held++) % MARK_RING] = found;
         continue;
@@ -320,18 +268,24 @@ static MGC_ALWAYS_INLINE void drain(struct marker *k, const bool shared) {
       return;
     }
     if (shared && unlikely(--k->budget == 0)) {
-      k->budget = SHARE_BUDGET;
-      WITH_MARKER(work_share(k));
+      bool leave;
+      WITH_MARKER(leave = mark_look_around(k));
+      if (leave) {
+        if (n + WORK_ROOM > WORKBUF_ENTRIES) WITH_MARKER(work_make_room(k));
+        n = put_back(edge, n, &r, 0, 1);
+        k->n = put_back(edge, n, ring, get, held);
+        return;
+      }
     }
     bool first;
     if (!mark_slot(r, shared, &first)) continue;
-    if (unlikely(first)) note_span(k, r.s);
+    if (unlikely(first)) mark_note_span(k, r.s);
     const struct mspan *s = r.s;
     struct marker_class *class = &k->class[s->spanclass.v];
     class->found++;
     const uint64_t slot_words = class->slot_words;
     if (slot_words == 0) {
-      if (!mspan_noscan(s)) WITH_MARKER(push_big(k, r));
+      if (!mspan_noscan(s)) WITH_MARKER(mark_push_big(k, r));
       continue;
     }
     if (unlikely(n + WORK_ROOM > WORKBUF_ENTRIES))
@@ -347,8 +301,10 @@ static MGC_NOINLINE void drain_alone(struct marker *k) { drain(k, false); }
 static MGC_NOINLINE void drain_shared(struct marker *k) { drain(k, true); }
 
 void mark_drain(struct marker *k) {
-  k->budget = SHARE_BUDGET;
-  if (k->m->shared)
+  k->budget = MARK_BUDGET;
+  if (k->spans)
+    markspan_drain(k);
+  else if (k->m->shared)
     drain_shared(k);
   else
     drain_alone(k);
@@ -364,6 +320,90 @@ void mark_words(struct marker *k, uintptr_t lo, uintptr_t hi) {
     }
     if (k->n) mark_drain(k);
   }
+}
+
+void mark_push(struct marker *k, uintptr_t lo, uintptr_t hi) {
+  for (uintptr_t p = lo; p < hi; p += 64 * PTR_BYTES) {
+    size_t left = (hi - p) / PTR_BYTES;
+    push_words(k, p, left < 64 ? low_mask64((unsigned)left) : ~0ull);
+  }
+}
+
+bool mark_has_work(const struct marker *k) {
+  return k->n > 0 || k->spare->n > 0 || !lfstack_empty(&k->m->full) ||
+         markspan_has_work(k);
+}
+
+bool mark_is_missing(const struct marking *m, uintptr_t p) {
+  const struct mspan *s = span_of_heap(&m->h->arenas, p);
+  if (!s) return false;
+  unsigned i = s->divmul ? mspan_index(s, p) : 0;
+  return !mspan_is_marked(s, i) && mspan_is_alloc(s, i);
+}
+
+void mark_at_once(struct marking *m, uintptr_t p) {
+  struct mspan *s = span_of_heap(&m->h->arenas, p);
+  unsigned i = s && s->divmul ? mspan_index(s, p) : 0;
+  if (!s || !mspan_is_alloc(s, i)) return;
+  mspan_mark_slots(s, i, 1);
+  mheap_note_marks(m->h, s);
+  /* Its own pointers are found when marking goes over all objects again. */
+  atomic_u32_store_relaxed(&m->overflow, 1);
+}
+
+/* --- what the program has written --- */
+
+/* The words of [p, end), within one small object. */
+static void rescan_words(struct marker *k, uintptr_t p, uintptr_t end) {
+  const struct arena_map *arenas = &k->m->h->arenas;
+  while (p < end) {
+    uintptr_t next = align_down(p, 64 * PTR_BYTES) + 64 * PTR_BYTES;
+    if (next > end) next = end;
+    uint64_t mask = heapbits_load(arena_of(arenas, p), p, next);
+    if (mask) push_words(k, p, mask);
+    p = next;
+  }
+}
+
+/* [lo, hi) lies in the pages of s, which has pointers. */
+static void rescan_span(struct marker *k, struct mspan *s, uintptr_t lo,
+                        uintptr_t hi) {
+  if (hi > s->limit) hi = s->limit;
+  if (lo >= hi) return;
+  if (spanclass_size(s->spanclass) == 0) {
+    if (mspan_is_marked(s, 0))
+      scan_large(k, s, lo - s->base, hi - s->base, push_words);
+    return;
+  }
+  unsigned last = mspan_index(s, hi - 1);
+  for (unsigned i = mspan_index(s, lo); i <= last; i++) {
+    /* acquire: the slot's bitmap, pairs with the release in mspan_mark_slots */
+    if (!(atomic_u64_load_acquire(&s->bits[i / 64].mark) >> (i % 64) & 1))
+      continue;
+    uintptr_t p = mspan_slot(s, i), end = p + s->elemsize;
+    rescan_words(k, p > lo ? p : lo, end < hi ? end : hi);
+  }
+}
+
+size_t mark_rescan(struct marker *k, uintptr_t lo, uintptr_t hi) {
+  size_t bytes = 0;
+  for (uintptr_t p = lo, next; p < hi; p = next) {
+    struct mspan *s = span_of(&k->m->h->arenas, p);
+    next = align_down(p, MGC_PAGE_SIZE) + MGC_PAGE_SIZE;
+    /* A span that is just being made has nothing that anybody could have stored. */
+    if (s && atomic_u8_load_acquire(&s->state) == MSPAN_INUSE) {
+      uintptr_t end = s->base + s->npages * MGC_PAGE_SIZE;
+      if (end > next) next = end;
+    } else {
+      s = NULL;
+    }
+    if (next > hi) next = hi;
+    if (!s || mspan_noscan(s) || !atomic_u8_load_relaxed(&s->has_marks))
+      continue;
+    bytes += next - p;
+    rescan_span(k, s, p, next);
+  }
+  return bytes / k->m->h->vm->page_size;
 }
 
 /* --- after an overflow --- */
@@ -392,6 +432,7 @@ void mark_again(struct marker *k) {
   while (atomic_u32_load_relaxed(&m->overflow)) {
     atomic_u32_store_relaxed(&m->overflow, 0);
     m->passes++;
+    markspan_adopt(k);
     for (size_t i = 0; i < roots->n; i++)
       mark_words(k, roots->shard[i].lo, roots->shard[i].hi);
     for (size_t i = 0; i < roots->nlate; i++)

@@ -3,15 +3,19 @@
 #ifndef MGC_GC_PACER_H
 #define MGC_GC_PACER_H
 
+#include "gc/limiter.h"
+#include "gc/markshare.h"
+#include "gc/trigger.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 #define PACER_HEAP_MINIMUM ((uint64_t)4 << 20) /* at 100 percent */
 #define PACER_NO_GOAL UINT64_MAX
+#define PACER_NO_LIMIT INT64_MAX
 
 struct pacer_config {
   int percent;              /* GOGC; negative: off */
-  int64_t memory_limit;     /* bytes; INT64_MAX: none */
+  int64_t memory_limit;     /* bytes; PACER_NO_LIMIT: none */
   int64_t goal_halflife_ns; /* how fast the goal may fall; 0: at once */
 };
 
@@ -36,7 +40,8 @@ struct pacer_output {
   bool by_limit;    /* the memory limit, not the percentage, set the goal */
 };
 
-/* Units: bytes. Errors: none; sums saturate. Threads: any; pure. */
+/* For a collector that stops the world: trigger is goal, and above what is marked.
+ * Units: bytes. Errors: none; sums saturate. Threads: any; pure. */
 struct pacer_output pacer_goal(const struct pacer_config *c,
                                const struct pacer_input *in);
 
@@ -45,15 +50,92 @@ struct pacer_output pacer_goal(const struct pacer_config *c,
 double pacer_sweep_ratio(uint64_t pages_unswept, uint64_t heap_live,
                          uint64_t trigger);
 
-/* Leaky bucket that bounds the share of time that collections for the sake of
- * the memory limit may take (Go: gcCPULimiter): it fills with processor time of
- * collections and drains with that of the program, so it is full when collections
- * have taken more than half for a while. */
-struct limiter {
-  int64_t fill, capacity; /* nanoseconds of processor time */
+/* --- for a collector beside the program --- */
+
+/* What the memory limit is about: see pacer_input. Units: bytes. */
+struct pacer_memory {
+  uint64_t mapped_ready, heap_free, heap_alloc;
 };
-void limiter_init(struct limiter *l, unsigned nprocs);
-/* Returns: whether the bucket is full. Units: nanoseconds. */
-bool limiter_update(struct limiter *l, int64_t gc_ns, int64_t program_ns);
+
+/* All of it (g) gc lock; nothing in it is atomic. The goals and the trigger are
+ * read after each call and handed on by the caller. */
+struct pacer {
+  struct pacer_config config;
+  struct pacer_input last;  /* figures that the goals follow from */
+  struct consmark consmark; /* of cycles that ended */
+  struct markrate markrate; /* likewise */
+  uint64_t heap_scan;       /* work in the heap, in the last cycle */
+  uint64_t old_marked;      /* what it was done for: without fresh objects */
+  int64_t goal_set_ns;      /* when the last cycle set base_goal */
+
+  /* Outcome, in bytes; PACER_NO_GOAL: none. As in pacer_output; base_goal is goal
+   * without what a cycle that goes on adds to it, hard_goal the bound of assists
+   * that put goal off, runway what trigger follows from. */
+  uint64_t goal, settled, trigger;
+  uint64_t base_goal, hard_goal, runway;
+  bool by_limit;
+
+  /* Of the cycle that goes on, or of the last one. */
+  bool marking;
+  uint64_t triggered; /* heap_live when it began */
+  int64_t start_ns;
+  unsigned nprocs;
+  uint64_t stack_max; /* bytes of stacks to scan */
+  struct markshare share;
+};
+
+struct pacer_start {
+  int64_t now_ns;
+  uint64_t heap_live;
+  uint64_t stack_bytes, globals_bytes; /* to be scanned, at the most */
+  unsigned nprocs;                     /* at least 1 */
+  bool periodic;                       /* the period is the reason */
+};
+
+struct pacer_progress {
+  uint64_t heap_live;
+  uint64_t heap_scan; /* bytes of objects that may hold pointers; heap_live will
+                         do where this is not counted */
+  uint64_t work;      /* scanned in this cycle: heap, stacks, globals */
+};
+
+struct pacer_end {
+  int64_t now_ns;       /* marking ended */
+  uint64_t heap_live;   /* before sweeping */
+  uint64_t heap_marked; /* with what was allocated during the cycle */
+  uint64_t heap_work, stack_work, globals_work; /* bytes scanned */
+  int64_t background_ns, assist_ns, idle_ns;    /* processor time of marking */
+  struct pacer_memory memory;
+  bool
+      forced; /* its rates say nothing: not begun at the trigger, or in one stop */
+};
+
+/* Sets p up for an empty heap. Errors: none. The same for all that follow;
+ * figures that contradict each other give goals that are of no use, but finite. */
+void pacer_init(struct pacer *p, const struct pacer_config *c);
+
+/* New settings, with effect from now on; also during a cycle. */
+void pacer_configure(struct pacer *p, const struct pacer_config *c);
+
+/* New figures for the memory limit: goal and trigger follow. */
+void pacer_update_memory(struct pacer *p, const struct pacer_memory *m);
+
+/* A cycle begins; p->share says who marks. */
+void pacer_start_cycle(struct pacer *p, const struct pacer_start *s);
+
+/* To be asked every few milliseconds of a cycle, and when assists begin.
+ * Returns: bytes to scan for each byte allocated: assist_set_ratio. */
+double pacer_revise(const struct pacer *p, const struct pacer_progress *now);
+
+/* Marking has ended, the world stands: goal and trigger of the next cycle. */
+void pacer_end_cycle(struct pacer *p, const struct pacer_end *e);
+
+/* The next cycle is to stop the world: goal and trigger are as pacer_goal says, until
+ * one begins or any of the above changes them. */
+void pacer_stop_next(struct pacer *p, bool limiter_on);
+
+/* Whether the invariants of pacer.c hold; *which is the number of one that does
+ * not. For verifiers and tests. */
+bool pacer_verify(const struct pacer *p, int *which);
 
 #endif

@@ -4,10 +4,13 @@
 
 #include "base/bits.h"
 #include "base/fatal.h"
+#include "gc/scan.h"
 #include "os/arch.h"
 #include "os/procfs.h"
 #include "os/segments.h"
 #include <string.h>
+
+#define TOUCH_STEP ((uintptr_t)4096) /* no page is smaller */
 
 void roots_init(struct roots *r, struct persistent *meta,
                 struct memstat *stat) {
@@ -197,17 +200,26 @@ static void add_stack(struct roots *r, const struct thread *t, uintptr_t sp) {
   r->stack_bytes += add_root(r, lo, t->stack_hi);
 }
 
-static void add_thread(struct roots *r, const struct thread *t, uintptr_t sp) {
+static void add_registers(struct roots *r, const struct thread *t,
+                          uintptr_t sp) {
   if (sp == t->stack_hi) return; /* it ended without detaching */
   add_stack(r, t, sp);
-  add_tls(r, t->thread_pointer);
   uintptr_t spilled = (uintptr_t)t->spilled;
   r->stack_bytes += add_root(r, spilled, spilled + t->nspilled * PTR_BYTES);
 }
 
+static void add_thread(struct roots *r, const struct thread *t, uintptr_t sp) {
+  add_registers(r, t, sp);
+  if (sp != t->stack_hi) add_tls(r, t->thread_pointer);
+}
+
+static void visit_foreign_stack(const struct foreign *f, void *arg) {
+  add_unknown_stack(arg, atomic_uptr_load_relaxed(&f->sp));
+}
+
 static void visit_foreign(const struct foreign *f, void *arg) {
   struct roots *r = arg;
-  add_unknown_stack(r, atomic_uptr_load_relaxed(&f->sp));
+  visit_foreign_stack(f, r);
   add_tls(r, atomic_uptr_load_relaxed(&f->thread_pointer));
 }
 
@@ -216,6 +228,16 @@ static void add_pins(struct roots *r) {
   if (r->npins) add_root(r, pins, pins + r->pins_cap * sizeof(struct pin));
 }
 
+static void touch_segment(const struct segment_info *info, void *arg) {
+  (void)arg;
+  for (unsigned i = 0; i < info->nranges; i++)
+    for (uintptr_t p = info->ranges[i].lo; p < info->ranges[i].hi;
+         p = align_down(p, TOUCH_STEP) + TOUCH_STEP)
+      (void)scan_load((const uintptr_t *)p);
+}
+
+void roots_touch(void) { segments_visit(NULL, touch_segment, NULL); }
+
 void roots_collect(struct roots *r, struct world *w,
                    uintptr_t self_sp) MGC_NO_ANALYSIS {
   r->n = r->ntls = r->nlate = 0;
@@ -223,7 +245,7 @@ void roots_collect(struct roots *r, struct world *w,
   segments_visit(NULL, visit_segment, r);
   for (struct thread *t = thread_registry.head; t; t = t->next)
     add_thread(r, t, t == w->self ? self_sp : atomic_uptr_load_relaxed(&t->sp));
-  if (!w->self) {
+  if (!w->self && self_sp) {
     add_unknown_stack(r, self_sp);
     add_tls(r, arch_thread_pointer());
   }
@@ -232,4 +254,13 @@ void roots_collect(struct roots *r, struct world *w,
   for (size_t i = 0; i < r->nadded; i++)
     r->globals_bytes += add_root(r, r->added[i].lo, r->added[i].hi);
   add_pins(r);
+}
+
+void roots_collect_stacks(struct roots *r, struct world *w) MGC_NO_ANALYSIS {
+  uint64_t counted = r->stack_bytes;
+  r->n = r->nlate = 0;
+  for (struct thread *t = thread_registry.head; t; t = t->next)
+    add_registers(r, t, atomic_uptr_load_relaxed(&t->sp));
+  world_visit_foreign(w, visit_foreign_stack, r);
+  r->stack_bytes = counted;
 }

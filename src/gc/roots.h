@@ -71,9 +71,15 @@ void roots_remove_ranges(struct roots *r, uintptr_t lo, uintptr_t hi);
 bool roots_pin(struct roots *r, uintptr_t object);
 bool roots_unpin(struct roots *r, uintptr_t object);
 
+/* Reads a word of each page of the data segments, so that none of them has its first
+ * fault in a pause. With the loader's lock held, as below. */
+void roots_touch(void);
 /* Lists all roots. Stopped world, with the loader's lock held by the caller
  * (inside segments_visit). self_sp: where the caller's own stack is scanned
- * from. */
+ * from; 0: the caller is a thread of the library, with no roots. */
 void roots_collect(struct roots *r, struct world *w, uintptr_t self_sp);
+/* Lists the stacks and registers alone. Stopped world; the loader's lock is not
+ * needed. */
+void roots_collect_stacks(struct roots *r, struct world *w);
 
 #endif

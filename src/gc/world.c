@@ -10,7 +10,8 @@
  *   2  epoch becomes odd
  *   3  for each attached thread: one that is in a declared blocking region is
  *      held there (BLOCKED -> BLOCKED_HELD) and not disturbed; for any other,
- *      `pending` grows by one, stop_pending is set, and the signal is sent
+ *      `pending` grows by one and stop_pending is set; those that have not stopped
+ *      a moment later get the signal
  *   4  sleep until `pending` is 0
  *   5  threads of the process that are neither attached nor ours are looked for
  *      and stopped too ("foreign" threads, below)
@@ -61,6 +62,7 @@
 #include "gc/gc.h"
 #include "gc/scan.h"
 #include "os/clock.h"
+#include "os/cpu.h"
 #include "os/procfs.h"
 #include "os/signals.h"
 #include "os/thread_linux.h"
@@ -77,6 +79,16 @@
 #define SEND_TRIES 100
 /* An attached thread that does not stop for so long is told of. */
 #define STOP_WARNING_NS 10000000000
+/*
+ * To interrupt another processor, or to wake it up, takes 2 us, or 40 where it is a
+ * virtual one. So a stop in three steps costs less where there are several: threads are
+ * asked, and those that are about to leave the allocator stop by themselves; the others
+ * get the signal; and both sides watch each other for a moment before they sleep.
+ */
+#define STOP_GRACE_NS 40000
+#define STOP_SPIN_NS 120000
+#define RESTART_SPIN_NS 100000
+#define STOP_SPINS 64 /* between two looks at the clock */
 
 /* What the handler needs; there is one collector in a process whose threads are
  * stopped. Set before the signal is claimed. */
@@ -96,7 +108,21 @@ static void acknowledge(struct world *w) {
     futex_wake(&w->pending, 1);
 }
 
+/* True: the epoch is another one. */
+static bool watch_epoch(const struct world *w, uint32_t epoch) {
+  int64_t end = clock_nanotime() + RESTART_SPIN_NS;
+  do {
+    for (int i = 0; i < STOP_SPINS; i++) {
+      if (atomic_u32_load_acquire(&w->epoch) != epoch) return true;
+      cpu_relax();
+    }
+    thread_yield(); /* the collector may be waiting for this processor */
+  } while (clock_nanotime() < end);
+  return false;
+}
+
 static void await_restart(struct world *w, uint32_t epoch) {
+  if (atomic_u32_load_relaxed(&w->few) && watch_epoch(w, epoch)) return;
   /* acquire: pairs with the release in world_start */
   while (atomic_u32_load_acquire(&w->epoch) == epoch)
     futex_wait(&w->epoch, epoch, -1);
@@ -114,6 +140,7 @@ static void stop_here(struct world *w, struct thread *t, uintptr_t sp) {
   atomic_u32_store_release(&t->state, THREAD_STOPPED);
   acknowledge(w);
   await_restart(w, epoch);
+  atomic_u32_fetch_add_relaxed(&w->resumed, 1);
   atomic_uptr_store_relaxed(&t->sp, blocked_sp);
   atomic_u32_store_release(&t->state, state);
 }
@@ -241,6 +268,8 @@ void gc_blocking_end(struct thread *t) {
 int world_init(struct world *w, struct persistent *meta, struct memstat *stat) {
   w->meta = meta;
   w->stat = stat;
+  w->nprocs = MGC_TSAN ? 1 : cpu_count();
+  w->spins = w->nprocs > 1;
   mutex_init(&w->background, LOCKRANK_worker);
   struct foreign_block *b = persistent_alloc(meta, sizeof *b, 64, stat);
   if (!b) return -ENOMEM;
@@ -296,9 +325,9 @@ static void stop_attached(struct world *w, struct thread *t) {
   w->nstopped++;
   /* acquire: what the thread wrote before its blocking region */
   if (atomic_u32_cas_seq_cst(&t->state, &expect, THREAD_BLOCKED_HELD)) return;
+  w->nsignalled++;
   atomic_u32_fetch_add_relaxed(&w->pending, 1);
   atomic_u32_store_seq_cst(&t->stop_pending, 1);
-  if (send_stop(w, t->tid) != 0) stop_dead(w, t);
 }
 
 static void warn_slow(struct world *w) {
@@ -326,12 +355,25 @@ static void cancel_attached(struct world *w) {
     if (take_pending(t)) acknowledge(w);
 }
 
+/* Until ns after the begin of the stop, or `pending` is n. */
+static void watch_pending(const struct world *w, uint32_t n, int64_t ns) {
+  do {
+    for (int i = 0; i < STOP_SPINS; i++) {
+      if (atomic_u32_load_acquire(&w->pending) == n) return;
+      cpu_relax();
+    }
+    /* One that is to stop may be waiting for this processor: whoever woke us up. */
+    thread_yield();
+  } while (clock_nanotime() < w->began + ns);
+}
+
 /* False: not all have stopped in patience_ns, and the rest has been let go. */
 static bool await_attached(struct world *w, int64_t patience_ns) {
   uint32_t n;
   int64_t waited = 0, step = 100000000;
   bool all = true;
   bool warned = false;
+  if (w->spins) watch_pending(w, 0, STOP_SPIN_NS);
   /* acquire: what the threads wrote before they stopped */
   while ((n = atomic_u32_load_acquire(&w->pending)) != 0) {
     int64_t start = clock_nanotime();
@@ -461,6 +503,10 @@ static void for_each_slot(struct world *w,
 static void prod_foreign(struct world *w, struct foreign *f, int64_t waited) {
   if (atomic_u32_load_acquire(&f->state) != FOREIGN_WAITING) return;
   int tid = atomic_i32_load_relaxed(&f->tid);
+  if (is_library_thread(w, tid)) { /* it had just been made */
+    if (foreign_give_up(w, f)) foreign_forget(f);
+    return;
+  }
   bool gone, blocked = signal_is_blocked(w, tid, &gone);
   if (!gone && !blocked) gone = send_stop(w, tid) != 0;
   if (gone) {
@@ -504,7 +550,7 @@ static void forget_unseen(struct world *w, struct foreign *f, int64_t waited) {
 static void stop_foreigners(struct world *w, uint32_t epoch) {
   uint32_t known = atomic_u32_load_relaxed(&thread_registry.count) +
                    atomic_u32_load_acquire(&w->nlibrary);
-  if (!w->self) known++;
+  if (!w->self && !is_library_thread(w, w->self_tid)) known++;
   if (procfs_thread_count() <= known) return;
   while (walk_tasks(w, epoch)) await_foreign(w);
   for_each_slot(w, forget_unseen, 0);
@@ -515,17 +561,24 @@ static void stop_foreigners(struct world *w, uint32_t epoch) {
 bool world_stop(struct world *w, int64_t patience_ns) MGC_NO_ANALYSIS {
   w->self = thread_self;
   w->self_tid = thread_id();
-  w->nstopped = w->nforeign = w->nskipped = 0;
+  w->nstopped = w->nforeign = w->nskipped = w->nsignalled = 0;
   atomic_u32_store_relaxed(&w->stop_wanted, 1);
   mutex_lock(&thread_registry.lock);
   mutex_lock(&w->background);
   check_signal(w);
+  (void)
+      procfs_thread_count(); /* so that it takes less when the threads stand */
   uint32_t epoch = atomic_u32_load_relaxed(&w->epoch) + 1;
+  w->began = clock_nanotime();
+  atomic_u32_store_relaxed(
+      &w->few, atomic_u32_load_relaxed(&thread_registry.count) < w->nprocs);
   atomic_u32_store_release(&w->epoch, epoch);
   /* One for ourselves, so that nobody wakes us before all are signalled. */
   atomic_u32_store_release(&w->pending, 1);
   for (struct thread *t = thread_registry.head; t; t = t->next)
     if (t != w->self) stop_attached(w, t);
+  if (w->spins && w->nsignalled > 0) watch_pending(w, 1, STOP_GRACE_NS);
+  prod_attached(w);
   acknowledge(w);
   if (!await_attached(w, patience_ns)) {
     world_start(w);
@@ -557,12 +610,20 @@ static void next_epoch(struct world *w) {
 
 static void unlock_world(struct world *w) MGC_NO_ANALYSIS {
   mutex_unlock(&w->background);
-  atomic_u32_store_relaxed(&w->stop_wanted, 0);
+  atomic_u32_store_release(&w->stop_wanted, 0);
   futex_wake(&w->stop_wanted, INT_MAX);
   mutex_unlock(&thread_registry.lock);
 }
 
+void world_await_resumed(struct world *w, int64_t ns) {
+  int64_t begin = clock_nanotime();
+  while (atomic_u32_load_relaxed(&w->resumed) < w->nsignalled &&
+         clock_nanotime() - begin < ns)
+    thread_yield();
+}
+
 void world_start(struct world *w) {
+  atomic_u32_store_relaxed(&w->resumed, 0);
   if (w->nforeign) for_each_slot(w, reset_slot, 0);
   release_held();
   next_epoch(w);
@@ -633,4 +694,6 @@ void world_add_library_thread(struct world *w) {
     if (atomic_i32_cas_acq_rel(&w->library_tid[i], &expect, tid)) break;
   }
   atomic_u32_fetch_add_release(&w->nlibrary, 1);
+  /* A stop that took it for a foreign one looks again. */
+  if (atomic_u32_load_acquire(&w->pending)) futex_wake(&w->pending, 1);
 }

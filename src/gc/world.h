@@ -40,8 +40,11 @@ struct world {
   struct atomic_i32 library_tid[WORLD_MAX_LIBRARY]; /* (a) */
   struct persistent *meta;                          /* (c) */
   struct memstat *stat;                             /* (c) */
-  struct mutex background;       /* rank worker: held by a background thread at
+  struct mutex background; /* rank worker: held by a background thread at
                                 work, and by a stop */
+  struct atomic_u32
+      resumed;         /* (a) threads that run again since the last stop */
+  uint32_t nsignalled; /* (s) attached ones that took the signal */
   struct atomic_u32 stop_wanted; /* (a) 1: background threads keep off that
                                     lock, so that it is not theirs again and
                                     again; futex */
@@ -49,6 +52,11 @@ struct world {
   struct thread *self; /* (s) who stopped the world; NULL: not attached */
   int self_tid;        /* (s) */
   uint32_t nstopped, nforeign, nskipped; /* (s) of this stop */
+  int64_t began;   /* (s) ns: the first thread was asked to stop */
+  unsigned nprocs; /* (c) */
+  bool spins;      /* (c) a stopper may watch the threads stop */
+  struct atomic_u32
+      few; /* (a) fewer threads than processors: they may watch, too */
 };
 
 /* Claims the signal and fills in the registry's hooks.
@@ -62,6 +70,10 @@ MGC_MUST_CHECK int world_init(struct world *w, struct persistent *meta,
  * has not stopped in that time; the world runs then. */
 bool world_stop(struct world *w, int64_t patience_ns);
 void world_start(struct world *w);
+/* After world_start: until the attached threads that had stopped run again, or ns have
+ * passed. For whoever is about to stop them soon: a thread that is stopped each time
+ * before it has woken up would stand still. */
+void world_await_resumed(struct world *w, int64_t ns);
 
 /* Around fork, with the world stopped: keeps the threads out of the allocator
  * but lets them run; afterwards, in the parent, lets them in. */

@@ -42,7 +42,7 @@ struct heap_arena {
   /* (a) The arena right above, once it exists: spans may reach across. */
   struct atomic_ptr above;
   uintptr_t base; /* (c) address of the arena */
-  bool announced; /* (h) hooks.arena_added has been called */
+  bool tracked;   /* the collector's thread: its writes are tracked */
 };
 
 /* From addresses to arenas. Entries go from NULL to an arena once, under the

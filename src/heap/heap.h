@@ -18,6 +18,28 @@
 
 /* Run-time options that the heap and the layers above read; alloc/options.c
  * fills them from MALLOCGC_OPTIONS. All (c). */
+/* How a program that has no barriers is marked. */
+enum heap_gcmode {
+  GCMODE_STOP = 0, /* it stands meanwhile */
+  GCMODE_AUTO,     /* kernel where that can be had and the heap is large */
+  GCMODE_KERNEL,   /* it runs, and the kernel tells what it writes */
+};
+
+/* What is scanned at once, of small objects with pointers. */
+enum heap_markunit {
+  MARKUNIT_AUTO = 0,
+  MARKUNIT_OBJECT,
+  MARKUNIT_SPAN, /* what waits in a span */
+};
+
+/* Who scans spans, where the processor can. */
+enum heap_scankernel {
+  SCANKERNEL_AUTO = 0,
+  SCANKERNEL_PORTABLE,
+  SCANKERNEL_AVX2,
+  SCANKERNEL_AVX512,
+};
+
 struct heap_options {
   bool tiny;                 /* tiny allocator; default on */
   bool verify;               /* run verifiers at each phase change */
@@ -27,12 +49,18 @@ struct heap_options {
   bool background_sweep;     /* default on */
   bool tiny_arenas;          /* grow by one chunk at a time, arenas far apart */
   uint32_t goal_halflife_ms; /* how fast the goal may fall; 0: at once */
+  uint32_t gcmode;           /* enum heap_gcmode */
+  uint32_t markunit;         /* enum heap_markunit */
+  uint32_t scankernel;       /* enum heap_scankernel */
   uint32_t gc_every;         /* collect at every nth run acquisition; 0: off */
+  uint32_t gc_period_ms;     /* 0: no periodic collections */
+  uint32_t gc_idle_ms;       /* 0: none for an idle program */
   uint64_t fail_vm;          /* fail the nth VM call; 0: off */
   bool fail_vm_forever;
-  uint32_t mark_workers; /* 0: number of processors */
-  uint32_t window_log2;  /* address window; 0: chosen at init */
-  uint32_t hugepages;    /* MiB in use from which growth asks for huge pages */
+  uint32_t mark_workers;    /* 0: number of processors */
+  uint32_t container_limit; /* percent of the container's memory; 0: none */
+  uint32_t window_log2;     /* address window; 0: chosen at init */
+  uint32_t hugepages; /* MiB in use from which growth asks for huge pages */
   bool trace_gc, trace_scavenge, trace_init, trace_types;
 };
 
@@ -47,6 +75,7 @@ struct heap_stats {          /* all (a) relaxed: statistics and pacing inputs */
   struct memstat heap_inuse;    /* bytes in in-use spans */
   struct memstat heap_released; /* bytes returned to the OS */
   struct atomic_u64 pages_inuse;
+  struct atomic_u64 pages_scan; /* of those, in spans that may hold pointers */
   /* Counters of caches that are gone, and of sweeping (by size class). */
   struct atomic_u64 nalloc[NUM_SIZE_CLASSES], nfree[NUM_SIZE_CLASSES];
   struct atomic_u64 large_alloc_bytes, large_nalloc;
@@ -60,6 +89,9 @@ struct heap {
   struct arena_map arenas;
   const struct sizeclass_table *classes; /* (c) */
   struct atomic_u32 sweepgen;            /* (a) += 2 in a stopped world */
+  /* (a) 1 while the collector marks beside the program; changes in a stopped world.
+   * What is allocated meanwhile is marked at once, and explicit frees wait. */
+  struct atomic_u32 marking;
   /* Bytes of objects allocated (runs count when taken) since and including what
    * the last mark found alive; pacing. */
   MGC_CACHE_ALIGNED struct atomic_u64 heap_live;
@@ -73,9 +105,9 @@ struct heap {
       span_free[MSPAN_BITS_CLASSES]; /* (h) dead ones, with their bits */
   struct fixalloc cache_alloc;       /* (h) struct mcache */
   struct fixalloc reuse_alloc;       /* (h) struct mcache_reuse */
-  struct fixalloc
-      bits_alloc[MSPAN_BITS_CLASSES]; /* (h) 2^i bit pairs; [0] unused */
-  struct fixalloc special_alloc;      /* (h) left to the owner of specials */
+  struct fixalloc bits_alloc
+      [MSPAN_BITS_CLASSES];      /* (h) 2^i bit pairs and words; [0] unused */
+  struct fixalloc special_alloc; /* (h) left to the owner of specials */
   /* (h) Large spans, and small ones that no set had room for: swept and unswept
    * by sweepgen, like the sets of mcentral. */
   struct list listed[2];
@@ -89,6 +121,7 @@ struct heap {
   uint64_t last_heap_inuse;       /* (s) heap_inuse at the last mark end */
   /* (a) Retained and mapped bytes to come down to; UINT64_MAX: no goal. */
   struct atomic_u64 scav_percent_goal, scav_limit_goal;
+  struct atomic_u64 hard_limit; /* (a) bytes; UINT64_MAX: none. hardlimit.c */
 
   struct mcentral central[NUM_SPAN_CLASSES];
   struct spanset_pool spanset_pool;
@@ -107,7 +140,15 @@ struct heap {
   struct heap_hooks hooks;      /* (c) */
   struct heap_stats stats;
   void *gc; /* (c) struct gc of the gc layer */
+  /* (h) Asked when a collection has not helped; NULL: nobody. alloc/malloc.c */
+  bool (*out_of_memory)(size_t size, void *arg);
+  void *out_of_memory_arg; /* (h) */
 };
+
+static inline bool heap_is_marking(const struct heap *h) {
+  /* relaxed: a stop orders it with everything */
+  return atomic_u32_load_relaxed(&h->marking) != 0;
+}
 
 /* heap_live for those who compare it. The counter itself may be below zero for a
  * moment: one thread's frees are added before another's allocations of the same
@@ -166,11 +207,10 @@ struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
 /* A span of malloc's (tcache.h): no bits, in no set or list, heap_live untouched;
  * sizeclass 0: one object. align_pages: a power of two. NULL when memory is
  * exhausted. Given back with mheap_free, or in two steps when others may still
- * hold the struct: the pages (after which lookups no longer find it) and, later,
- * the struct, which must be in no list then. Any thread. */
+ * hold the struct: the pages (mheap_park_twin) and, later, the struct, which must be
+ * in no list then. Any thread. */
 struct mspan *mheap_alloc_plain(struct heap *h, size_t npages,
                                 size_t align_pages, unsigned sizeclass);
-void mheap_free_pages(struct heap *h, struct mspan *s);
 void mheap_free_struct(struct heap *h, struct mspan *s);
 /* The same as mheap_alloc_plain for one object, at a place with room more free
  * pages behind it where there is one, so that it can grow. */
@@ -191,6 +231,9 @@ void mheap_free(struct heap *h, struct mspan *s);
 /* Tries to lengthen a large span in place to hold new_size bytes; sweeps it first.
  * The pages added are zero when the span may hold pointers. Adds to heap_live. */
 bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size);
+/* The i-th arena in the order of their making, NULL: there is none. Arenas stay for
+ * good. Takes the heap lock. Any thread. */
+struct heap_arena *mheap_arena_at(struct heap *h, size_t i);
 /* Visits every in-use span. World stopped, or caller accepts a moving picture:
  * spans seen are in use at the time they are read. */
 void mheap_visit_spans(struct heap *h,
@@ -214,6 +257,8 @@ enum span_disposition sweep_span(struct heap *h, struct mspan *s,
 size_t sweep_one(struct heap *h);
 /* Sweeps everything that is left, and waits for those who sweep now. */
 void sweep_all(struct heap *h);
+/* Waits for those who are sweeping a span now. */
+void sweep_wait(struct heap *h);
 /* Makes sure s is swept in this cycle (before alloc bits are changed). A small
  * span stays in use even when it turns out to be empty. */
 void sweep_ensure(struct heap *h, struct mspan *s);
@@ -222,7 +267,21 @@ void sweep_reclaim(struct heap *h, size_t npages);
 /* Stopped world, after marking: every span becomes unswept. */
 void sweep_start_cycle(struct heap *h);
 
+/* --- the hard limit: hardlimit.c --- */
+
+/* Whether `bytes` more fit under h->hard_limit; gives free pages back for it. False:
+ * collect, or fail. Inside the allocator, no lock held. */
+bool heap_admit_limited(struct heap *h, uint64_t bytes, uint64_t limit);
+static inline bool heap_admit(struct heap *h, uint64_t bytes) {
+  uint64_t limit = atomic_u64_load_relaxed(&h->hard_limit);
+  return likely(limit == UINT64_MAX) || heap_admit_limited(h, bytes, limit);
+}
+
 /* --- scavenging: scavenger.c --- */
+
+/* Bytes that memory limits are about: all that the library holds, without pages
+ * that were given back. */
+uint64_t heap_mapped_bytes(const struct heap *h);
 
 /* Sets the goals from this cycle's figures (Go: gcPaceScavenger) and has chunk
  * densities judged anew. Once a collection, after last_heap_inuse is set. */

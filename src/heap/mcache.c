@@ -27,6 +27,7 @@
  */
 #include "heap/mcache.h"
 
+#include "base/bits.h"
 #include "base/fatal.h"
 #include "heap/heapbits.h"
 #include "heap/mheap_internal.h"
@@ -77,6 +78,7 @@ void mcache_delete(struct heap *h, struct mcache *c) {
   mutex_lock(&h->lock);
   for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++)
     if (c->reuse[i]) fixalloc_free(&h->reuse_alloc, c->reuse[i]);
+  if (c->later) fixalloc_free(&h->reuse_alloc, c->later);
   fixalloc_free(&h->cache_alloc, c);
   mutex_unlock(&h->lock);
 }
@@ -86,6 +88,7 @@ void mcache_delete(struct heap *h, struct mcache *c) {
 void mcache_settle_live(struct heap *h, struct mcache *c) {
   if (c->live_debt == 0) return;
   atomic_u64_fetch_add_relaxed(&h->heap_live, (uint64_t)c->live_debt);
+  c->allocated += c->live_debt;
   c->live_debt = 0;
 }
 
@@ -157,6 +160,10 @@ static struct mspan *start_run(struct heap *h, struct mcache *c,
   bool old = mspan_slots_dirty(s);
   if (old && type != mgc_run_raw) memset((void *)cur, 0, bytes);
   if (!mspan_noscan(s)) prepare_bitmap(h, s, first, n, type);
+  if (unlikely(heap_is_marking(h))) {
+    mspan_mark_slots(s, first, n);
+    mheap_note_marks(h, s);
+  }
   count_slots(h, c, s->spanclass, n);
   r->type = type;
   set_run(r, cur, cur + bytes);
@@ -165,9 +172,9 @@ static struct mspan *start_run(struct heap *h, struct mcache *c,
 
 /* --- explicitly freed slots --- */
 
-bool mcache_push_reuse(struct heap *h, struct mcache *c, struct mspan *s,
-                       uintptr_t slot) {
-  struct mcache_reuse **list = &c->reuse[s->spanclass.v];
+/* False: the list is full, or there is no memory for one. */
+static bool push_slot(struct heap *h, struct mcache_reuse **list,
+                      uintptr_t slot) {
   if (unlikely(!*list)) {
     mutex_lock(&h->lock);
     *list = fixalloc_alloc(&h->reuse_alloc);
@@ -177,6 +184,27 @@ bool mcache_push_reuse(struct heap *h, struct mcache *c, struct mspan *s,
   if ((*list)->n == MCACHE_REUSE_MAX) return false;
   (*list)->slot[(*list)->n++] = slot;
   return true;
+}
+
+static void note_in_use(struct mcache *c, struct spanclass spc) {
+  c->in_use[spc.v / 64] |= 1ull << (spc.v % 64);
+}
+
+bool mcache_push_reuse(struct heap *h, struct mcache *c, struct mspan *s,
+                       uintptr_t slot) {
+  note_in_use(c, s->spanclass);
+  return push_slot(h, &c->reuse[s->spanclass.v], slot);
+}
+
+void mcache_free_later(struct heap *h, struct mcache *c, struct mspan *s,
+                       unsigned i) {
+  mspan_mark_slots(s, i, 1);
+  mheap_note_marks(h, s);
+  (void)push_slot(h, &c->later, mspan_slot(s, i));
+}
+
+void mcache_forget_later(struct mcache *c) {
+  if (c->later) c->later->n = 0;
 }
 
 /* Claims a slot that the list remembers. Between the free and now the span may
@@ -247,6 +275,7 @@ struct mspan *mcache_refill(struct heap *h, struct mcache *c,
                             struct spanclass spc, const struct mgc_type *type) {
   mgc_assert(type != NULL && spanclass_size(spc) != 0);
   retire_run(h, c, spc);
+  note_in_use(c, spc);
   struct mspan *s = refill_from_reuse(h, c, spc, type);
   if (s) return s;
   size_t size = h->classes->size[spanclass_size(spc)];
@@ -267,13 +296,19 @@ struct mspan *mcache_refill(struct heap *h, struct mcache *c,
   return s;
 }
 
+static void flush_class(struct heap *h, struct mcache *c, unsigned i) {
+  struct mspan *s = c->span[i];
+  retire_run(h, c, (struct spanclass){(uint8_t)i});
+  c->span[i] = NULL;
+  if (s) mcentral_uncache_span(h, s);
+  if (c->reuse[i]) forget_reuse(h, c->reuse[i]);
+}
+
 void mcache_flush(struct heap *h, struct mcache *c) {
-  for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++) {
-    struct mspan *s = c->span[i];
-    retire_run(h, c, (struct spanclass){(uint8_t)i});
-    c->span[i] = NULL;
-    if (s) mcentral_uncache_span(h, s);
-    if (c->reuse[i]) forget_reuse(h, c->reuse[i]);
+  for (unsigned w = 0; w < array_len(c->in_use); w++) {
+    for (uint64_t bits = c->in_use[w]; bits; bits &= bits - 1)
+      flush_class(h, c, w * 64 + ctz64(bits));
+    c->in_use[w] = 0;
   }
   atomic_uptr_store_relaxed(&c->tiny, 0);
   atomic_uptr_store_relaxed(&c->tinyoffset, 0);
@@ -306,6 +341,9 @@ void mcache_verify(struct heap *h, const struct mcache *c) {
   uint32_t sg = atomic_u32_load_relaxed(&h->sweepgen);
   for (unsigned i = 0; i < NUM_SPAN_CLASSES; i++) {
     const struct mspan *s = c->span[i];
+    bool in_use = c->in_use[i / 64] >> (i % 64) & 1;
+    if (!in_use && (s || c->pub.run[i].cur < c->pub.run[i].end))
+      verify_fail("mcache in_use", "class=%u", i);
     if (s && (atomic_u32_load_relaxed(&s->sweepgen) != sg + 3 ||
               s->spanclass.v != i))
       verify_fail("mspan I5", "base=%p class=%u sweepgen=%u h=%u",

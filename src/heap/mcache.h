@@ -42,9 +42,16 @@ struct mcache {
   struct pagecache pages;                       /* (o) */
   struct mcache_counts counts;                  /* (o) */
   struct mcache_reuse *reuse[NUM_SPAN_CLASSES]; /* (o) on demand */
+  /* (o) Objects that were freed explicitly while marking ran, on demand. */
+  struct mcache_reuse *later;
   struct list stock[MSPAN_BITS_CLASSES]; /* (o) dead mspans, for mheap_alloc */
   int64_t live_debt;                     /* (o) heap_live bytes not yet added */
-  struct heap *heap;                     /* (c) */
+  /* (o) Bytes that this thread has added to heap_live, without live_debt. */
+  int64_t allocated;
+  /* (o) Bits of the classes that have a span, a run or a reuse list with something in
+   * it: a flush in a pause looks at no others. */
+  uint64_t in_use[(NUM_SPAN_CLASSES + 63) / 64];
+  struct heap *heap; /* (c) */
 };
 
 /* A new cache with no spans, or NULL when metadata is exhausted. Any thread. */
@@ -70,6 +77,13 @@ bool mcache_push_reuse(struct heap *h, struct mcache *c, struct mspan *s,
  * nothing, when the slot is free already. Owner, inside the allocator. */
 bool mcache_free_slot(struct heap *h, struct mcache *c, struct mspan *s,
                       unsigned i);
+/* Remembers the object at slot i of s, to be freed when marking is over, and marks it,
+ * so that this cycle leaves it alone. When there is no room the collector finds it.
+ * Owner, inside the allocator, while marking. */
+void mcache_free_later(struct heap *h, struct mcache *c, struct mspan *s,
+                       unsigned i);
+/* Forgets those: they are the collector's. Owner, or a stopped world. */
+void mcache_forget_later(struct mcache *c);
 /* Adds live_debt to heap_live now. Owner, or a stopped world. */
 void mcache_settle_live(struct heap *h, struct mcache *c);
 /* Gives up the run, tiny block, cached spans, reuse lists: afterwards alloc bits

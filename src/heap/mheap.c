@@ -32,7 +32,8 @@
  *   I1  page_in_use is set for the first page of each in-use span, for no other
  *   I2  spans[] is the span for each page of an in-use span, NULL for all others
  *   I3  pages of in-use spans are allocated in the page allocator
- *   I4  pages_inuse and heap_inuse are the sums over in-use spans
+ *   I4  pages_inuse and heap_inuse are the sums over in-use spans, pages_scan over those
+ *       that may hold pointers
  *   I5  zeroed_base is at or above the end of every in-use span's part of an
  *       arena
  *   I6  every arena of the map is in all_arenas once, and `above` links agree
@@ -175,9 +176,12 @@ static void publish_span(struct heap *h, struct mspan *s) {
   arena_page_bit_set(arena_of(&h->arenas, s->base)->page_in_use, s->base);
 }
 
-static void count_span(struct heap *h, int64_t npages) {
+/* npages more of s; negative: fewer. */
+static void count_span(struct heap *h, const struct mspan *s, int64_t npages) {
   memstat_add(&h->stats.heap_inuse, npages * (int64_t)MGC_PAGE_SIZE);
   atomic_u64_fetch_add_relaxed(&h->stats.pages_inuse, (uint64_t)npages);
+  if (!mspan_noscan(s))
+    atomic_u64_fetch_add_relaxed(&h->stats.pages_scan, (uint64_t)npages);
 }
 
 /* Ready pages for a span, and its struct with room for nelems bits. The address,
@@ -211,12 +215,13 @@ static struct mspan *make_span(struct heap *h, size_t npages,
   size_t nelems = npages * MGC_PAGE_SIZE / elemsize;
   struct mspan *s;
   bool zero;
+  if (!heap_admit(h, npages * MGC_PAGE_SIZE)) return NULL;
   uintptr_t base = take_span(h, npages, align_pages, nelems, mc, &s, &zero);
   if (!base) return NULL;
   mspan_init(s, base, npages, spc, elemsize, h->classes->divmagic[sc]);
   s->needzero = !zero;
-  s->req_size = req_size;
-  count_span(h, (int64_t)npages);
+  if (sc == 0) s->req_size = req_size;
+  count_span(h, s, (int64_t)npages);
   return s;
 }
 
@@ -226,7 +231,7 @@ static void publish_plain(struct heap *h, struct mspan *s, uintptr_t base,
                    span_elemsize(h, sizeclass, npages),
                    h->classes->divmagic[sizeclass]);
   s->needzero = !zero;
-  count_span(h, (int64_t)npages);
+  count_span(h, s, (int64_t)npages);
   publish_span(h, s);
 }
 
@@ -272,6 +277,12 @@ struct mspan *mheap_alloc(struct heap *h, size_t npages, struct spanclass spc,
   return s;
 }
 
+void mheap_note_marks(struct heap *h, struct mspan *s) {
+  if (likely(atomic_u8_load_relaxed(&s->has_marks))) return;
+  atomic_u8_store_relaxed(&s->has_marks, 1);
+  arena_page_bit_set(arena_of(&h->arenas, s->base)->page_marks, s->base);
+}
+
 struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
                                 bool noscan, struct mcache *mc) {
   if (size == 0 || size > MAX_LARGE_SIZE || align > MAX_LARGE_SIZE) return NULL;
@@ -287,6 +298,10 @@ struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
   s->alloc_count = 1;
   s->untouched = 0;
   atomic_u64_store_relaxed(&s->bits[0].alloc, 1);
+  if (unlikely(heap_is_marking(h))) {
+    mspan_mark_slots(s, 0, 1);
+    mheap_note_marks(h, s);
+  }
   publish_span(h, s);
   mheap_list_span(h, s);
   atomic_u64_fetch_add_relaxed(&h->heap_live, s->elemsize);
@@ -311,7 +326,7 @@ static void begin_free(struct heap *h, struct mspan *s) {
             "mheap_free: span is not in use: base=%p state=%u", (void *)s->base,
             atomic_u8_load_relaxed(&s->state));
   unpublish_span(h, s);
-  count_span(h, -(int64_t)s->npages);
+  count_span(h, s, -(int64_t)s->npages);
 }
 
 void mheap_park(struct heap *h, struct mspan *s) { begin_free(h, s); }
@@ -322,7 +337,7 @@ void mheap_unpark(struct heap *h, struct mspan *s, unsigned sizeclass) {
                    span_elemsize(h, sizeclass, npages),
                    h->classes->divmagic[sizeclass]);
   s->needzero = true;
-  count_span(h, (int64_t)npages);
+  count_span(h, s, (int64_t)npages);
   publish_span(h, s);
 }
 
@@ -333,9 +348,16 @@ void mheap_free_parked(struct heap *h, struct mspan *s) {
   mutex_unlock(&h->lock);
 }
 
-void mheap_free_pages(struct heap *h, struct mspan *s) {
+struct mspan *mheap_park_twin(struct heap *h, struct mspan *s) {
   begin_free(h, s);
-  give_pages_back(h, s->base, s->npages);
+  struct mspan *twin = get_mspan(h, 0, NULL);
+  if (unlikely(!twin)) {
+    give_pages_back(h, s->base, s->npages);
+    return NULL;
+  }
+  twin->base = s->base;
+  twin->npages = s->npages;
+  return twin;
 }
 
 void mheap_free_struct(struct heap *h, struct mspan *s) {
@@ -387,7 +409,7 @@ void mheap_shrink_plain(struct heap *h, struct mspan *s, size_t npages,
   mgc_assert(npages > 0 && npages < s->npages);
   set_plain_npages(s, npages);
   arena_set_spans(&h->arenas, tail, less, NULL);
-  count_span(h, -(int64_t)less);
+  count_span(h, s, -(int64_t)less);
   give_range_back(h, tail, less, released);
 }
 
@@ -424,12 +446,13 @@ bool mheap_extend_plain(struct heap *h, struct mspan *s, size_t npages) {
     return false;
   arena_set_spans(&h->arenas, s->limit, more, s);
   set_plain_npages(s, npages);
-  count_span(h, (int64_t)more);
+  count_span(h, s, (int64_t)more);
   return true;
 }
 
 bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size) {
-  if (spanclass_size(s->spanclass) != 0 || new_size > MAX_LARGE_SIZE)
+  if (spanclass_size(s->spanclass) != 0 || new_size > MAX_LARGE_SIZE ||
+      heap_is_marking(h)) /* a marker may be reading what is changed here */
     return false;
   sweep_ensure(h, s); /* or a sweeper may read what is changed here */
   size_t npages = pages_for(new_size);
@@ -440,14 +463,16 @@ bool mheap_try_extend(struct heap *h, struct mspan *s, size_t new_size) {
   size_t more = npages - s->npages;
   uintptr_t base = s->base + s->npages * MGC_PAGE_SIZE;
   bool zero;
-  if (!take_pages_after(h, s, more, &zero)) return false;
+  if (!heap_admit(h, more * MGC_PAGE_SIZE) ||
+      !take_pages_after(h, s, more, &zero))
+    return false;
   if (!zero && !mspan_noscan(s)) memset((void *)base, 0, more * MGC_PAGE_SIZE);
   s->npages = (uint32_t)npages;
   s->elemsize = npages * MGC_PAGE_SIZE;
   s->req_size = new_size;
   __atomic_store_n(&s->limit, s->base + s->elemsize, __ATOMIC_RELAXED);
   arena_set_spans(&h->arenas, base, more, s);
-  count_span(h, (int64_t)more);
+  count_span(h, s, (int64_t)more);
   atomic_u64_fetch_add_relaxed(&h->heap_live, more * MGC_PAGE_SIZE);
   return true;
 }
@@ -485,13 +510,16 @@ static void visit_arena(struct heap *h, struct heap_arena *a,
   }
 }
 
+struct heap_arena *mheap_arena_at(struct heap *h, size_t i) {
+  mutex_lock(&h->lock);
+  struct heap_arena *a = i < h->narenas ? h->all_arenas[i] : NULL;
+  mutex_unlock(&h->lock);
+  return a;
+}
+
 void mheap_visit_spans(struct heap *h,
                        void (*visit)(struct mspan *s, void *arg), void *arg) {
-  for (size_t i = 0;; i++) {
-    mutex_lock(&h->lock);
-    struct heap_arena *a = i < h->narenas ? h->all_arenas[i] : NULL;
-    mutex_unlock(&h->lock);
-    if (!a) return;
+  struct heap_arena *a;
+  for (size_t i = 0; (a = mheap_arena_at(h, i)) != NULL; i++)
     visit_arena(h, a, visit, arg);
-  }
 }

@@ -135,10 +135,6 @@ static bool add_arenas(struct heap *h, uintptr_t from, uintptr_t to) {
         !arena_map_add(&h->arenas, h->vm, p, &h->stats.arena_meta, &a))
       return false;
     if (a) h->all_arenas[h->narenas++] = a;
-    a = arena_of(&h->arenas, p);
-    if (a->announced) continue;
-    if (h->hooks.arena_added && !h->hooks.arena_added(h, p)) return false;
-    a->announced = true;
   }
   return true;
 }
@@ -146,6 +142,7 @@ static bool add_arenas(struct heap *h, uintptr_t from, uintptr_t to) {
 /* Gives [from, from + n) of the reservation to the page allocator. */
 static bool give_pages(struct heap *h, uintptr_t from, size_t n) {
   if (!add_arenas(h, from, from + n)) return false;
+  if (h->hooks.growing && !h->hooks.growing(h, from, n)) return false;
   if (!h->vm->ops->map(h->vm, (void *)from, n, "mallocgc: heap")) return false;
   if (!pagealloc_grow(&h->pages, from, n)) {
     h->vm->ops->fault(h->vm, (void *)from, n);

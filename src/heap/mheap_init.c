@@ -20,7 +20,7 @@ static void init_allocators(struct heap *h) {
                 &h->meta, &st->cache_meta);
   for (unsigned i = 0; i < MSPAN_BITS_CLASSES; i++) {
     list_init(&h->span_free[i]);
-    fixalloc_init(&h->bits_alloc[i], sizeof(struct mspan_bits) << i, NULL, NULL,
+    fixalloc_init(&h->bits_alloc[i], MSPAN_SETS_BYTES << i, NULL, NULL,
                   &h->meta, &st->span_meta);
   }
   for (unsigned i = 0; i < array_len(h->listed); i++) list_init(&h->listed[i]);
@@ -72,6 +72,7 @@ enum heap_init_status heap_init(struct heap *h, const struct heap_config *cfg,
   atomic_u64_store_relaxed(&h->gc_trigger, UINT64_MAX);
   atomic_u64_store_relaxed(&h->scav_percent_goal, UINT64_MAX);
   atomic_u64_store_relaxed(&h->scav_limit_goal, UINT64_MAX);
+  atomic_u64_store_relaxed(&h->hard_limit, UINT64_MAX);
 
   struct addrwindow w;
   enum heap_init_status st =

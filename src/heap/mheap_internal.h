@@ -26,7 +26,12 @@ struct mspan *mheap_next_listed(struct heap *h);
 void mheap_park(struct heap *h, struct mspan *s);
 void mheap_unpark(struct heap *h, struct mspan *s, unsigned sizeclass);
 void mheap_free_parked(struct heap *h, struct mspan *s);
+/* The pages of s go out of use; lookups no longer find it, and a parked span of its
+ * own has them. NULL: no memory for that, and they are free. Any thread. */
+struct mspan *mheap_park_twin(struct heap *h, struct mspan *s);
 
+/* One of s's slots is marked: sweeping must look at it. Any thread. */
+void mheap_note_marks(struct heap *h, struct mspan *s);
 /* Gives a cache's stock of dead mspans back. */
 void mheap_return_stock(struct heap *h, struct mcache *mc);
 

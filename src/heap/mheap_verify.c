@@ -9,6 +9,7 @@ struct verify_state {
   struct heap *h;
   uint32_t sweepgen;
   uint64_t npages, nspans; /* in-use spans seen through page_in_use */
+  uint64_t nscan;          /* pages of those that may hold pointers */
   uint64_t nfiled;         /* of them, seen in a set or list of their age */
   bool swept, full;        /* which set is being visited */
 };
@@ -48,6 +49,7 @@ static void verify_span(struct verify_state *v, struct mspan *s, uintptr_t p) {
     verify_fail("mheap I7", "span=%p sweepgen=%u h=%u", (void *)s->base, sg,
                 v->sweepgen);
   v->npages += s->npages;
+  if (!mspan_noscan(s)) v->nscan += s->npages;
   v->nspans++;
 }
 
@@ -119,6 +121,11 @@ void mheap_verify(struct heap *h) {
       memstat_load(&h->stats.heap_inuse) != npages * MGC_PAGE_SIZE)
     verify_fail("mheap I4", "pages_inuse=%llu seen=%llu",
                 (unsigned long long)npages, (unsigned long long)v.npages);
+  if (atomic_u64_load_relaxed(&h->stats.pages_scan) != v.nscan)
+    verify_fail(
+        "mheap I4", "pages_scan=%llu seen=%llu",
+        (unsigned long long)atomic_u64_load_relaxed(&h->stats.pages_scan),
+        (unsigned long long)v.nscan);
   /* More is possible: a listed span may have an entry in a set too. */
   if (v.nfiled < v.nspans)
     verify_fail("mheap I7", "%llu spans in use, %llu filed",

@@ -27,6 +27,7 @@ static void init_common(struct mspan *s, uintptr_t base, size_t npages,
   s->npages = (uint32_t)npages;
   s->freeindex = 0;
   s->needzero = 0;
+  s->by_span = 0;
   atomic_u8_store_relaxed(&s->has_marks, 0);
   atomic_ptr_store_relaxed(&s->masktype, NULL);
 }
@@ -45,6 +46,9 @@ void mspan_init(struct mspan *s, uintptr_t base, size_t npages,
     atomic_u64_store_relaxed(&s->bits[w].alloc, 0);
     atomic_u64_store_relaxed(&s->bits[w].mark, 0);
   }
+  s->by_span = mspan_is_by_span(spc, npages, elemsize);
+  atomic_u8_store_relaxed(&s->owned, 0);
+  if (s->by_span) mspan_clear_scanned(s);
 }
 
 void mspan_init_plain(struct mspan *s, uintptr_t base, size_t npages,
@@ -115,6 +119,35 @@ bool mspan_next_run(struct mspan *s, unsigned max_slots, unsigned *first,
   return true;
 }
 
+void mspan_mark_slots(struct mspan *s, unsigned first, unsigned n) {
+  for (unsigned i = first; i < first + n;) {
+    unsigned bit = i % 64;
+    unsigned count = 64 - bit < first + n - i ? 64 - bit : first + n - i;
+    /* First, so that nobody sees a mark that waits for a scan. */
+    if (s->by_span)
+      atomic_u64_fetch_or_relaxed(&mspan_scanned(s)[i / 64], low_mask64(count)
+                                                                 << bit);
+    /* release: pairs with the acquire in mark_rescan */
+    atomic_u64_fetch_or_acq_rel(&s->bits[i / 64].mark, low_mask64(count)
+                                                           << bit);
+    i += count;
+  }
+}
+
+void mspan_clear_scanned(struct mspan *s) {
+  struct atomic_u64 *scanned = mspan_scanned(s);
+  for (size_t w = 0; w < mspan_nwords(s); w++)
+    atomic_u64_store_relaxed(&scanned[w], 0);
+}
+
+void mspan_clear_marks(struct mspan *s) {
+  for (size_t w = 0; w < mspan_nwords(s); w++)
+    atomic_u64_store_relaxed(&s->bits[w].mark, 0);
+  if (!s->by_span) return;
+  mspan_clear_scanned(s);
+  atomic_u8_store_relaxed(&s->owned, 0);
+}
+
 void mspan_return_slots(struct mspan *s, unsigned first, unsigned n) {
   unsigned end = first + n;
   mgc_assert(end <= s->nelems);
@@ -126,6 +159,13 @@ void mspan_return_slots(struct mspan *s, unsigned first, unsigned n) {
     mgc_check((old & mask) == mask,
               "mspan: returned slots are free: base=%p first=%u n=%u",
               (void *)s->base, first, n);
+    /* Slots of a run that was taken while marking runs. After the alloc bits, so that
+     * a marker never sees an object here without a mark. */
+    if (unlikely(atomic_u64_load_relaxed(&s->bits[i / 64].mark) & mask)) {
+      atomic_u64_fetch_and_release(&s->bits[i / 64].mark, ~mask);
+      if (s->by_span)
+        atomic_u64_fetch_and_relaxed(&mspan_scanned(s)[i / 64], ~mask);
+    }
     i += count;
   }
   if (s->freeindex == end) s->freeindex = (uint16_t)first;
@@ -184,6 +224,19 @@ static void verify_bits(const struct mspan *s) {
   }
 }
 
+static void verify_scanned(const struct mspan *s) {
+  const struct atomic_u64 *scanned = mspan_scanned((struct mspan *)s);
+  for (size_t w = 0; w < mspan_nwords(s); w++)
+    if (atomic_u64_load_relaxed(&scanned[w]) &
+        ~atomic_u64_load_relaxed(&s->bits[w].mark))
+      verify_fail("mspan I7", "base=%p word=%zu scanned=0x%llx",
+                  (void *)s->base, w,
+                  (unsigned long long)atomic_u64_load_relaxed(&scanned[w]));
+  if (atomic_u8_load_relaxed(&s->owned))
+    verify_fail("mspan I7", "base=%p owned=%u", (void *)s->base,
+                atomic_u8_load_relaxed(&s->owned));
+}
+
 void mspan_verify(const struct mspan *s) {
   size_t bytes = s->npages * MGC_PAGE_SIZE;
   if (!is_aligned(s->base, MGC_PAGE_SIZE) || s->elemsize == 0 ||
@@ -193,6 +246,7 @@ void mspan_verify(const struct mspan *s) {
                 (void *)s->base, (void *)s->limit, s->npages, s->elemsize,
                 s->nelems);
   verify_bits(s);
+  if (s->by_span) verify_scanned(s);
   if ((s->bits == &s->inline_bits) != (s->bits_class == 0) ||
       mspan_bits_class(s->nelems) != s->bits_class)
     verify_fail("mspan I6", "base=%p nelems=%u bits_class=%u", (void *)s->base,

@@ -17,6 +17,7 @@
  *       for its first page only
  *   I5  a cached span's sweepgen is heap sweepgen + 3, and one cache holds it
  *   I6  bits points to inline_bits exactly when nelems <= 64
+ *   I7  with by_span, scanned is a subset of mark, and outside of marking owned is 0
  *
  * sweepgen, against the heap's h (which grows by 2 at each collection, stopped):
  *   h-2  needs sweeping      h-1  being swept
@@ -65,9 +66,36 @@ struct mspan_local {
   uint8_t pending;          /* (o) a notice to the owner is on its way */
 };
 
+/* 0 when p is where a slot begins; else more than 2^28. Of slots of at most 32 KiB
+ * (MAX_SMALL_SIZE) in a span of less than 1 MiB. The product is x / elemsize * (elemsize
+ * * divisor - 2^64), less than x, for a multiple of elemsize; divisor or more for any
+ * other x. */
+#define MSPAN_STRAY_SHIFT 20
+static MGC_ALWAYS_INLINE uint64_t mspan_local_stray(const struct mspan_local *l,
+                                                    uintptr_t p) {
+  return (p - l->base) * l->divisor >> MSPAN_STRAY_SHIFT;
+}
+/* The same for slots of any size. */
+static MGC_ALWAYS_INLINE bool mspan_local_starts(const struct mspan_local *l,
+                                                 uintptr_t p) {
+  return (p - l->base) * l->divisor < l->divisor;
+}
+
 /* A struct mspan is made with room for 2^bits_class bit pairs (class 0: the
- * inline one) and keeps it for ever, so that a stale reader finds bits there. */
+ * inline one) and keeps it for ever, so that a stale reader finds bits there. Behind the
+ * pairs lie as many words of scanned bits. */
 #define MSPAN_BITS_CLASSES 5u
+#define MSPAN_SETS_BYTES (sizeof(struct mspan_bits) + sizeof(struct atomic_u64))
+
+/* Slots of these sizes, in a page of their own and with pointers, have scanned bits:
+ * they can be marked a span at a time (gc/markspan.c). */
+#define MSPAN_BY_SPAN_MIN 16u
+#define MSPAN_BY_SPAN_MAX 512u
+static inline bool mspan_is_by_span(struct spanclass spc, size_t npages,
+                                    size_t elemsize) {
+  return npages == 1 && !spanclass_noscan(spc) &&
+         elemsize >= MSPAN_BY_SPAN_MIN && elemsize <= MSPAN_BY_SPAN_MAX;
+}
 
 struct mspan {
   /* What marking and freeing read: one cache line. */
@@ -90,6 +118,8 @@ struct mspan {
   struct atomic_u8 has_marks; /* (a) page_marks is set already this cycle */
   uint32_t npages;            /* (c) */
   uint8_t bits_class;         /* (c) for ever: see MSPAN_BITS_CLASSES */
+  uint8_t by_span;            /* (c) there are scanned bits */
+  struct atomic_u8 owned;     /* (a) marking: enum spanq_owned */
 
   union {
     struct {                         /* spans of collected objects */
@@ -101,9 +131,12 @@ struct mspan {
       struct atomic_u8
           dirty; /* (a) slots were freed explicitly since a sweep */
       struct atomic_u8 filed_full; /* (a) MSPAN_FILED_*; see mcentral.c */
-      size_t req_size;             /* (c) large: bytes asked for */
-      struct mutex special_lock;   /* rank spanspecial */
-      struct special *specials;    /* guarded by special_lock, by offset */
+      union {
+        size_t req_size;                  /* (c) large: bytes asked for */
+        struct atomic_u64 inline_scanned; /* by_span and nelems <= 64 */
+      };
+      struct mutex special_lock; /* rank spanspecial */
+      struct special *specials;  /* guarded by special_lock, by offset */
     };
     struct mspan_local local; /* spans of malloc */
   };
@@ -116,6 +149,12 @@ static inline bool mspan_noscan(const struct mspan *s) {
 }
 static inline size_t mspan_nwords(const struct mspan *s) {
   return (s->nelems + 63u) / 64u;
+}
+/* Whose object marking has read: by_span. */
+static inline struct atomic_u64 *mspan_scanned(struct mspan *s) {
+  return s->bits_class == 0
+             ? &s->inline_scanned
+             : (struct atomic_u64 *)(s->bits + ((size_t)1 << s->bits_class));
 }
 /* The slot that holds p; base <= p < limit. */
 static inline unsigned mspan_index(const struct mspan *s, uintptr_t p) {
@@ -150,6 +189,13 @@ static inline bool mspan_slots_dirty(const struct mspan *s) {
  * threads may free and re-claim single slots meanwhile (mspan_claim_slot). */
 bool mspan_next_run(struct mspan *s, unsigned max_slots, unsigned *first,
                     unsigned *n);
+/* Sets the mark bits of slots [first, first + n), which nobody has to scan. Any
+ * thread. */
+void mspan_mark_slots(struct mspan *s, unsigned first, unsigned n);
+/* Forgets all marks. */
+void mspan_clear_marks(struct mspan *s);
+/* Forgets who was scanned. */
+void mspan_clear_scanned(struct mspan *s);
 /* Gives back slots [first, first + n) that a run did not use, and moves freeindex
  * back when they are the last ones taken. The owner. */
 void mspan_return_slots(struct mspan *s, unsigned first, unsigned n);
@@ -174,7 +220,7 @@ void mspan_init_plain(struct mspan *s, uintptr_t base, size_t npages,
 static inline unsigned mspan_bits_class(size_t nelems) {
   return nelems <= 64 ? 0 : bit_length64((nelems - 1) / 64);
 }
-/* Fatal when I1-I6 do not hold (I4 and I5 are checked by mheap_verify). */
+/* Fatal when I1-I7 do not hold (I4 and I5 are checked by mheap_verify). */
 void mspan_verify(const struct mspan *s);
 
 #endif

@@ -18,9 +18,9 @@
 #include "heap/mheap_internal.h"
 #include "page/scavpace.h"
 
-/* Bytes the memory limit is about. Arena and page tables are mostly untouched
- * mappings; what is used of them is about 1/64 of the heap (the bitmap). */
-static uint64_t mapped_bytes(const struct heap *h) {
+/* Arena and page tables are mostly untouched mappings; what is used of them is about
+ * 1/64 of the heap (the bitmap). */
+uint64_t heap_mapped_bytes(const struct heap *h) {
   const struct heap_stats *st = &h->stats;
   uint64_t heap = heap_retained_bytes(h);
   return heap + heap / 64 + memstat_load(&st->span_meta) +
@@ -30,8 +30,9 @@ static uint64_t mapped_bytes(const struct heap *h) {
 
 void scavenger_pace(struct heap *h, uint64_t heap_goal, uint64_t last_heap_goal,
                     int64_t memory_limit) {
-  atomic_u64_store_relaxed(&h->scav_limit_goal,
-                           scavenge_limit_goal(memory_limit, mapped_bytes(h)));
+  atomic_u64_store_relaxed(
+      &h->scav_limit_goal,
+      scavenge_limit_goal(memory_limit, heap_mapped_bytes(h)));
   atomic_u64_store_relaxed(
       &h->scav_percent_goal,
       scavenge_gc_goal(h->last_heap_inuse, heap_goal, last_heap_goal,
@@ -48,7 +49,7 @@ void scavenger_next_gen(struct heap *h) {
 uint64_t scavenge_excess(struct heap *h) {
   uint64_t percent = atomic_u64_load_relaxed(&h->scav_percent_goal);
   uint64_t limit = atomic_u64_load_relaxed(&h->scav_limit_goal);
-  uint64_t retained = heap_retained_bytes(h), mapped = mapped_bytes(h);
+  uint64_t retained = heap_retained_bytes(h), mapped = heap_mapped_bytes(h);
   uint64_t excess = retained > percent ? retained - percent : 0;
   if (mapped > limit && mapped - limit > excess) excess = mapped - limit;
   return excess;

@@ -33,6 +33,9 @@
 #include "base/fatal.h"
 #include <string.h>
 
+/* A pause files a few spans of a thread's, each in a set of its class. */
+#define WARM_BLOCKS 4
+
 struct spanset_block {
   struct lfnode node;       /* link in the pool */
   struct atomic_u32 popped; /* entries popped so far */
@@ -57,6 +60,18 @@ static struct spanset_block *pool_get(struct spanset_pool *pool) {
 static void pool_put(struct spanset_pool *pool, struct spanset_block *blk) {
   atomic_u32_store_relaxed(&blk->popped, 0);
   lfstack_push(&pool->stack, &blk->node);
+}
+
+void spanset_pool_warm(struct spanset_pool *pool) {
+  struct spanset_block *blk[WARM_BLOCKS];
+  unsigned n = 0;
+  while (n < WARM_BLOCKS && (blk[n] = pool_get(pool)) != NULL) n++;
+  while (n > 0) {
+    struct spanset_block *b = blk[--n];
+    for (unsigned i = 0; i < SPANSET_BLOCK_ENTRIES; i++)
+      atomic_ptr_store_relaxed(&b->entry[i], NULL);
+    pool_put(pool, b);
+  }
 }
 
 /* Readers may hold the old spine for any time, so it is left alone: all old

@@ -35,6 +35,9 @@ struct spanset {
 };
 
 void spanset_init(struct spanset *b, struct spanset_pool *pool);
+/* Sees to it that the next blocks, as far as there is memory, are in memory that was
+ * touched before: for somebody who is about to push in a pause. Any thread. */
+void spanset_pool_warm(struct spanset_pool *pool);
 /* Adds s. Any thread. Returns false when metadata memory is exhausted or the
  * set's numbers are, the set unchanged. */
 bool spanset_push(struct spanset *b, struct mspan *s);

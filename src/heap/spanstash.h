@@ -10,7 +10,8 @@
  * in bytes, and the janitor empties it when the program rests.
  *
  *   I1  bytes is the sum of the spans' bytes, and at most the limit of the last give
- *   I2  bin[n] holds parked spans of n pages
+ *   I2  bin[n - 1] holds parked spans of n pages
+ *   I3  bit i of occupied says whether bin[i] has any
  */
 #ifndef MGC_HEAP_SPANSTASH_H
 #define MGC_HEAP_SPANSTASH_H
@@ -20,10 +21,11 @@
 #define SPANSTASH_MAX_PAGES 128u
 
 struct spanstash {
-  struct mutex lock;                        /* rank spanstash */
-  struct list bin[SPANSTASH_MAX_PAGES + 1]; /* (lock) most recent first */
-  struct atomic_u64 bytes;                  /* (a) written under lock */
-  unsigned hand;                            /* (lock) bin to evict from next */
+  struct mutex lock;                           /* rank spanstash */
+  struct list bin[SPANSTASH_MAX_PAGES];        /* (lock) most recent first */
+  uint64_t occupied[SPANSTASH_MAX_PAGES / 64]; /* (lock) I3 */
+  struct atomic_u64 bytes;                     /* (a) written under lock */
+  unsigned hand; /* (lock) bin to evict from next */
 };
 
 void spanstash_init(struct spanstash *st);
@@ -31,8 +33,8 @@ void spanstash_init(struct spanstash *st);
  * memory is not zero. Any thread. */
 struct mspan *spanstash_take(struct spanstash *st, struct heap *h,
                              size_t npages, unsigned sizeclass);
-/* Parks s, which must be in no list, or frees it when it is too long for the limit;
- * what is over the limit then is freed, other lengths first. Any thread. */
+/* Keeps s, which is parked and in no list, or frees it when it is too long for the
+ * limit; what is over the limit then is freed, other lengths first. Any thread. */
 void spanstash_give(struct spanstash *st, struct heap *h, struct mspan *s,
                     size_t limit);
 /* Frees parked spans until at most `limit` bytes are left. Any thread. */

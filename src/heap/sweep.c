@@ -85,19 +85,7 @@ struct sweep_tally {
   unsigned live, freed;
 };
 
-/* Counts the ones of up to 31 words: adds them up as eight bytes, and the bytes
- * once at the end. Baseline x86-64 has no popcnt, and the library call for each
- * word was more than half of the time to sweep a span. */
-static inline uint64_t ones_by_byte(uint64_t x) {
-  x -= (x >> 1) & 0x5555555555555555u;
-  x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
-  return (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
-}
-static inline unsigned sum_bytes(uint64_t x) {
-  x = (x & 0x00ff00ff00ff00ffu) + ((x >> 8) & 0x00ff00ff00ff00ffu);
-  return (unsigned)((x * 0x0001000100010001u) >> 48);
-}
-_Static_assert(MAX_OBJS_PER_SPAN / 64 <= 31, "ones_by_byte fits in bytes");
+_Static_assert(MAX_OBJS_PER_SPAN / 64 <= 31, "ones64_by_byte fits in bytes");
 
 static struct sweep_tally sweep_bits(struct heap *h, struct mspan *s) {
   uint64_t live = 0, freed = 0;
@@ -109,17 +97,17 @@ static struct sweep_tally sweep_bits(struct heap *h, struct mspan *s) {
     if (unlikely(mark & ~alloc)) /* I3 */
       report_zombie(s, (unsigned)w * 64 + ctz64(mark & ~alloc));
     if (dead) {
-      freed += ones_by_byte(dead);
+      freed += ones64_by_byte(dead);
       atomic_u64_store_relaxed(&b->alloc, mark);
       if (unlikely(h->opt.clobber_free)) clobber_slots(s, w, dead);
     }
     if (mark) {
-      live += ones_by_byte(mark);
+      live += ones64_by_byte(mark);
       atomic_u64_store_relaxed(&b->mark, 0);
     }
   }
-  return (struct sweep_tally){.live = sum_bytes(live),
-                              .freed = sum_bytes(freed)};
+  return (struct sweep_tally){.live = sum_of_bytes64(live),
+                              .freed = sum_of_bytes64(freed)};
 }
 
 static void clear_page_mark(struct heap *h, struct mspan *s) {
@@ -149,7 +137,10 @@ enum span_disposition sweep_span(struct heap *h, struct mspan *s,
   if (unlikely(s->specials != NULL) && h->hooks.special_dead)
     visit_dead_specials(h, s);
   struct sweep_tally t = sweep_bits(h, s);
-  if (t.live) clear_page_mark(h, s);
+  if (t.live) {
+    clear_page_mark(h, s);
+    if (s->by_span) mspan_clear_scanned(s);
+  }
   if (t.freed) count_freed(h, s, t.freed);
   bool large = spanclass_size(s->spanclass) == 0;
   if (t.live == 0 && (large || !keep_empty)) {
@@ -233,6 +224,10 @@ size_t sweep_one(struct heap *h) {
 void sweep_all(struct heap *h) {
   while (sweep_one(h) != SIZE_MAX) {
   }
+  sweep_wait(h);
+}
+
+void sweep_wait(struct heap *h) {
   /* I2. Others have at most SWEEP_BUDGET spans each still to do. */
   uint32_t n;
   for (int spins = 0; (n = atomic_u32_load_acquire(&h->sweep_active)) != 0;)
@@ -256,13 +251,6 @@ void sweep_ensure(struct heap *h, struct mspan *s) {
 }
 
 /* --- reclaiming pages --- */
-
-static struct heap_arena *arena_at(struct heap *h, size_t i) {
-  mutex_lock(&h->lock);
-  struct heap_arena *a = i < h->narenas ? h->all_arenas[i] : NULL;
-  mutex_unlock(&h->lock);
-  return a;
-}
 
 /* Frees the dead spans that begin in 512 pages of a; pages freed. */
 static size_t reclaim_step(struct heap *h, struct heap_arena *a, size_t step) {
@@ -297,7 +285,7 @@ void sweep_reclaim(struct heap *h, size_t npages) {
   atomic_u32_fetch_add_acq_rel(&h->sweep_active, 1);
   while ((npages -= take_credit(h, npages)) > 0) {
     uint64_t i = atomic_u64_load_relaxed(&h->reclaim_index);
-    struct heap_arena *a = arena_at(h, i / RECLAIM_STEPS_PER_ARENA);
+    struct heap_arena *a = mheap_arena_at(h, i / RECLAIM_STEPS_PER_ARENA);
     if (!a) break;
     if (!atomic_u64_cas_relaxed(&h->reclaim_index, &i, i + 1)) continue;
     size_t freed = reclaim_step(h, a, i % RECLAIM_STEPS_PER_ARENA);

@@ -15,7 +15,7 @@
  * current span, or what other threads freed of it, or slots that were never used,
  * or another span's (refill, tcache.c). So memory fills densely.
  *
- * A free list. The first two words of a free slot are {next, next ^ its address ^
+ * A free list. The first two words of a free slot are {next, (next + its address) ^
  * secret}; the last one's next is TCACHE_NONE, the address of two words that match
  * nothing. A pop compares: an overflow or a write after free that changed either
  * word is fatal, and to forge the pair one must know the secret. The second word is
@@ -23,6 +23,11 @@
  * is freed is on a list already: a double free. The address is among them because a
  * program may come by the words of another slot: an object that was never written
  * holds what was there before, and may be copied.
+ *
+ * Sums of two addresses have 48 bits, and the secret's top byte is TCACHE_TAG, so the
+ * last byte of those 16 is that of every free slot. A free looks at this byte alone,
+ * and at both words when it has that value: one instruction in place of five, and no
+ * wait for what the program wrote there a moment ago in smaller pieces.
  *
  * `left` counts what is not on the span's own list, so 0 means that the span is
  * empty. For a span that was full it counts down a few frees: enough of them to make
@@ -58,10 +63,11 @@ enum tspan_place { TSPAN_CURRENT, TSPAN_PARTIAL, TSPAN_FULL };
 _Static_assert(MAX_SMALL_SIZE % 128 == 0, "headoff128");
 
 struct tcache_bin {
-  struct mspan *span;  /* (o) the current one, or NULL */
-  struct list partial; /* (o) spans with free slots, most recent first */
-  struct list full;    /* (o) spans without, as far as is known */
-  size_t bytes;        /* (o) of all of them */
+  struct mspan *span;   /* (o) the current one, or NULL */
+  struct list partial;  /* (o) spans with free slots, most recent first */
+  struct list full;     /* (o) spans without, as far as is known */
+  uint32_t npages;      /* (o) of all of them */
+  uint32_t carve_bytes; /* (o) of the current span, the next time: tcache.c */
 };
 
 /* Free slots of one class, most recent first. */
@@ -125,13 +131,15 @@ struct theap {
 
 struct tcache_globals {
   MGC_CACHE_ALIGNED struct pagemap map;
-  uint64_t secret; /* of the pairs; never 0 */
+  uint64_t secret; /* of the pairs; its top byte is TCACHE_TAG */
 };
 /* A line of its own: nothing near it is written, but for
  * the length, once for 64 MiB. Hidden for its users, too:
  * read without a load of its address. */
 extern struct tcache_globals tcache_globals
     __attribute__((visibility("hidden")));
+/* In no UTF-8 text, no address, no number that is near 0. */
+#define TCACHE_TAG 0xf5u
 /* The end of every free list: two words whose pair never matches. */
 extern const uint64_t tcache_none[2];
 #define TCACHE_NONE ((uintptr_t)tcache_none)
@@ -155,54 +163,63 @@ static MGC_ALWAYS_INLINE void tcache_prefetch(uintptr_t p) {
 #endif
 }
 
-/* What the two words of slot p, as a free one, make when they are combined. */
-static MGC_ALWAYS_INLINE uint64_t tcache_key(uintptr_t p) {
-  return p ^ tcache_globals.secret;
+/* The list at the offset *off of t. Each use of a list is to ask again: as base and
+ * index of an instruction t and the offset cost nothing, and a pointer that is kept
+ * costs an addition. */
+static MGC_ALWAYS_INLINE struct tcache_list *tcache_list_at(struct tcache *t,
+                                                            size_t *off) {
+  __asm__("" : "+r"(*off)); /* for all the compiler knows it is another one */
+  return (struct tcache_list *)(void *)((char *)t + *off);
+}
+static inline size_t tcache_list_off(unsigned sc) {
+  return offsetof(struct tcache, list) + sc * sizeof(struct tcache_list);
 }
 
-/* Pops the list at *head; 0 when it is empty or broken (the slow path tells which).
- */
-static MGC_ALWAYS_INLINE uintptr_t tcache_pop(uintptr_t *head) {
-  uintptr_t p = *head;
-  uint64_t *w = (uint64_t *)p;
-  uint64_t next = w[0];
-  tcache_prefetch(next);
-  if (unlikely((next ^ w[1]) != tcache_key(p))) return 0;
-  *head = next;
-  w[1] = 0;
+/* The slot after p, the first of a list, in *next; false: the list is empty or
+ * broken (the slow path tells which). */
+static MGC_ALWAYS_INLINE bool tcache_follow(uintptr_t p, uintptr_t *next) {
+  const uint64_t *w = (const uint64_t *)p;
+  *next = w[0];
+  tcache_prefetch(*next);
+  return likely(((*next + p) ^ w[1]) == tcache_globals.secret);
+}
+
+/* Pops t's list at the offset off, or the one at *head; 0: empty or broken. */
+static MGC_ALWAYS_INLINE uintptr_t tcache_take(struct tcache *t, size_t off) {
+  uintptr_t p = tcache_list_at(t, &off)->head, next;
+  if (!tcache_follow(p, &next)) return 0;
+  tcache_list_at(t, &off)->head = next;
+  ((uint64_t *)p)[1] = 0;
+  tcache_list_at(t, &off)->room++;
   if (p == 0) __builtin_unreachable();
   return p;
 }
-
-/* The same of a thread's list. */
-static MGC_ALWAYS_INLINE uintptr_t tcache_take(struct tcache_list *l) {
-  uintptr_t p = tcache_pop(&l->head);
-  if (unlikely(p == 0)) return 0;
-  l->room++;
+static inline uintptr_t tcache_pop(uintptr_t *head) {
+  uintptr_t p = *head, next;
+  if (!tcache_follow(p, &next)) return 0;
+  *head = next;
+  ((uint64_t *)p)[1] = 0;
   return p;
 }
 
-/* Makes p, a free slot whose key is `key`, the first of the list that begins at
- * next. */
-static MGC_ALWAYS_INLINE void tcache_link_key(uintptr_t p, uintptr_t next,
-                                              uint64_t key) {
+/* Makes p, a free slot, the first of the list that begins at next. */
+static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
   uint64_t *w = (uint64_t *)p;
   w[0] = next;
-  w[1] = next ^ key;
-}
-static MGC_ALWAYS_INLINE void tcache_link(uintptr_t p, uintptr_t next) {
-  tcache_link_key(p, next, tcache_key(p));
+  w[1] = (next + p) ^ tcache_globals.secret;
 }
 
-static MGC_ALWAYS_INLINE uint64_t tcache_words(uintptr_t p) {
-  const uint64_t *w = (const uint64_t *)p;
-  return w[0] ^ w[1];
+/* False: p is not on a list. */
+static MGC_ALWAYS_INLINE bool tcache_may_be_free(uintptr_t p) {
+  return ((const uint8_t *)p)[2 * sizeof(uint64_t) - 1] == TCACHE_TAG;
 }
 static MGC_ALWAYS_INLINE bool tcache_looks_free(uintptr_t p) {
-  return tcache_words(p) == tcache_key(p);
+  const uint64_t *w = (const uint64_t *)p;
+  return ((w[0] + p) ^ w[1]) == tcache_globals.secret;
 }
 
-/* Counts down and says whether that made 0; never torn for others who read it. */
+/* Counts down and says whether that made 0 (for *room: less), as one instruction.
+ * *left is never torn for others who read it. */
 static MGC_ALWAYS_INLINE bool tcache_count_down(uint32_t *left) {
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
   bool zero;
@@ -214,18 +231,28 @@ static MGC_ALWAYS_INLINE bool tcache_count_down(uint32_t *left) {
   return n == 0;
 #endif
 }
+static MGC_ALWAYS_INLINE bool tcache_use_room(int32_t *room) {
+#if defined(__x86_64__)
+  bool less;
+  __asm__("decl %0" : "+m"(*room), "=@ccs"(less));
+  return !less;
+#else
+  return --*room >= 0;
+#endif
+}
 
-/* A free by the owner: the slot p of s goes on the thread's list, or, when that has
+/* A free by the owner, t: the slot p of s goes on the thread's list, or, when that has
  * enough, on the span's. False: tcache_free_event is to be called. */
-static MGC_ALWAYS_INLINE bool tcache_put(struct tcache_list *l, struct mspan *s,
-                                         uintptr_t p, uint64_t key) {
-  if (likely(--l->room >= 0)) {
-    tcache_link_key(p, l->head, key);
-    l->head = p;
+static MGC_ALWAYS_INLINE bool tcache_put(struct tcache *t, struct mspan *s,
+                                         uintptr_t p) {
+  size_t off = s->local.binoff;
+  if (likely(tcache_use_room(&tcache_list_at(t, &off)->room))) {
+    tcache_link(p, tcache_list_at(t, &off)->head);
+    tcache_list_at(t, &off)->head = p;
     return true;
   }
-  l->room = 0;
-  tcache_link_key(p, s->local.free, key);
+  tcache_list_at(t, &off)->room = 0;
+  tcache_link(p, s->local.free);
   s->local.free = p;
   return !tcache_count_down(&s->local.left);
 }
@@ -291,6 +318,8 @@ void *theap_realloc_large(struct theap *th, struct mspan *s, size_t size);
  * counted, without an owner and not in the page map. NULL: memory is exhausted. And back. */
 struct mspan *theap_take_span(struct theap *th, size_t npages, unsigned sc);
 void theap_give_span(struct theap *th, struct mspan *s);
+/* The pages alone go back; the struct stays the caller's, dead. */
+void theap_give_pages(struct theap *th, struct mspan *s);
 /* Counts npages more (or fewer) for class sc, 0: large. No lock of rank tcache or
  * higher when npages is positive. */
 void theap_count_pages(struct theap *th, unsigned sc, int64_t npages);

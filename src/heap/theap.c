@@ -9,13 +9,14 @@
  * of an ended thread's cache stays for ever and serves a later thread: somebody
  * who has read it as an owner may still send it a notice.
  */
+#include "heap/mheap_internal.h"
 #include "heap/tcache_internal.h"
 
 #include "base/fatal.h"
 #include <string.h>
 
-static bool cover_arena(struct heap *h, uintptr_t base) {
-  return pagemap_cover(&tcache_globals.map, h->vm, base, HEAP_ARENA_BYTES);
+static bool cover_pages(struct heap *h, uintptr_t base, size_t n) {
+  return pagemap_cover(&tcache_globals.map, h->vm, base, n);
 }
 
 /* --- caches --- */
@@ -32,8 +33,7 @@ static int32_t list_limit(size_t size) {
 
 static uint16_t head_offset(const struct sizeclass_table *tab, size_t size) {
   unsigned sc = size ? sizeclass_of(tab, size) : 1;
-  return (uint16_t)(offsetof(struct tcache, list) +
-                    sc * sizeof(struct tcache_list));
+  return (uint16_t)tcache_list_off(sc);
 }
 
 void tcache_slow_only(struct tcache *t) {
@@ -75,10 +75,11 @@ void theap_init(struct theap *th, struct heap *h, uint64_t secret) {
                 &h->stats.cache_meta);
   atomic_u64_store_relaxed(&th->memory_limit, UINT64_MAX);
   init_cache(&th->central, th);
+  tcache_begin(&th->central);
   spanstash_init(&th->stash);
   init_pagemap(h);
-  tcache_globals.secret = secret ? secret : 1;
-  h->hooks.arena_added = cover_arena;
+  tcache_globals.secret = (uint64_t)TCACHE_TAG << 56 | secret >> 8;
+  h->hooks.growing = cover_pages;
 }
 
 static struct tcache *take_cache_locked(struct theap *th) {
@@ -93,6 +94,7 @@ struct tcache *tcache_attach(struct theap *th, int32_t tid) {
   mutex_lock(&th->lock);
   struct tcache *t = take_cache_locked(th);
   if (t) {
+    tcache_begin(t);
     t->tid = tid;
     t->attached = true;
     list_push_back(&th->caches, &t->link);
@@ -104,36 +106,35 @@ struct tcache *tcache_attach(struct theap *th, int32_t tid) {
 
 /* --- what ended threads leave --- */
 
-static void leave_span(struct theap *th, struct tcache *t, struct mspan *s) {
-  struct tcache *c = &th->central;
-  enum tspan_place where = s->local.where;
-  if (where == TSPAN_PARTIAL && s->local.left == 0 && !s->local.pending) {
-    tcache_unfile(t, s);
-    tcache_release(t, s);
-    return;
+/* The spans of one of t's lists become central's, filed as they are: what others see
+ * of them, the remote word, tells nothing of the owner. */
+static void leave_list_locked(struct theap *th, struct tcache *t,
+                              struct list *from, struct list *to) {
+  list_for_each(l, from) {
+    struct mspan *s = list_entry(l, struct mspan, link);
+    tcache_disown(t, s);
+    tcache_adopt(&th->central, s);
   }
-  tcache_unfile(t, s);
-  tcache_disown(t, s);
-  tcache_adopt(c, s);
-  tcache_file(c, s, where);
-  if (where == TSPAN_PARTIAL)
-    atomic_u32_fetch_add_relaxed(&th->orphans[spanclass_size(s->spanclass)], 1);
-}
-
-static void leave_list(struct theap *th, struct tcache *t, struct list *spans) {
-  list_for_each(l, spans) leave_span(th, t, list_entry(l, struct mspan, link));
+  list_append(to, from);
 }
 
 void tcache_detach(struct tcache *t) {
   struct theap *th = t->th;
-  mutex_lock(&th->lock);
   tcache_drain(t);
   for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++) {
     tcache_settle_current(t, sc);
     tcache_sift(t, sc);
-    leave_list(th, t, &t->bin[sc].partial);
-    leave_list(th, t, &t->bin[sc].full);
   }
+  mutex_lock(&th->lock);
+  for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++) {
+    struct tcache_bin *b = &t->bin[sc], *c = &th->central.bin[sc];
+    if (!list_empty(&b->partial)) atomic_u32_store_relaxed(&th->orphans[sc], 1);
+    leave_list_locked(th, t, &b->partial, &c->partial);
+    leave_list_locked(th, t, &b->full, &c->full);
+  }
+  th->central.empty_bytes +=
+      t->empty_bytes; /* of those with a notice pending */
+  t->empty_bytes = 0;
   t->attached = false;
   list_remove(&t->link);
   list_push_front(&th->spare_caches, &t->link);
@@ -216,23 +217,48 @@ void theap_count_pages(struct theap *th, unsigned sc, int64_t npages) {
 
 /* --- spans --- */
 
-/* What the stash may hold: a part of what is in use, within bounds. */
-#define STASH_SHIFT 4
-#define STASH_MIN ((size_t)256 << 10)
-#define STASH_MAX ((size_t)4 << 20)
+/* What the stash may hold: half of what was in use at the peak, within bounds, but
+ * hardly more than has been freed since. So a program whose threads fill and empty
+ * their spans in turn seldom meets the page allocator, and the stash does not make the
+ * peak higher. */
+#define STASH_SHIFT 1
+#define STASH_MIN ((size_t)1 << 20)
+#define STASH_MAX ((size_t)16 << 20)
+#define STASH_OVER_PEAK ((size_t)256 << 10)
+
+/* What is in use and in the stash is at most the peak and a little. */
+static size_t room_below_peak(const struct theap *th) {
+  uint64_t now = atomic_u64_load_relaxed(&th->pages);
+  uint64_t peak = atomic_u64_load_relaxed(&th->peak_pages);
+  return (peak > now ? (peak - now) * MGC_PAGE_SIZE : 0) + STASH_OVER_PEAK;
+}
 
 static size_t stash_limit(const struct theap *th) {
-  size_t n = atomic_u64_load_relaxed(&th->pages) * MGC_PAGE_SIZE >> STASH_SHIFT;
-  return n < STASH_MIN ? STASH_MIN : n > STASH_MAX ? STASH_MAX : n;
+  size_t n =
+      atomic_u64_load_relaxed(&th->peak_pages) * MGC_PAGE_SIZE >> STASH_SHIFT;
+  size_t room = room_below_peak(th);
+  if (n < STASH_MIN) n = STASH_MIN;
+  if (n > STASH_MAX) n = STASH_MAX;
+  return n < room ? n : room;
 }
 
 struct mspan *theap_take_span(struct theap *th, size_t npages, unsigned sc) {
   struct mspan *s = spanstash_take(&th->stash, th->heap, npages, sc);
-  return s ? s : mheap_alloc_plain(th->heap, npages, 1, sc);
+  if (s) return s;
+  /* Spans of other lengths must not make the heap larger than it was. */
+  size_t n = npages * MGC_PAGE_SIZE, room = room_below_peak(th);
+  spanstash_shrink(&th->stash, th->heap, room > n ? room - n : 0);
+  return mheap_alloc_plain(th->heap, npages, 1, sc);
 }
 
 void theap_give_span(struct theap *th, struct mspan *s) {
+  mheap_park(th->heap, s);
   spanstash_give(&th->stash, th->heap, s, stash_limit(th));
+}
+
+void theap_give_pages(struct theap *th, struct mspan *s) {
+  struct mspan *twin = mheap_park_twin(th->heap, s);
+  if (twin) spanstash_give(&th->stash, th->heap, twin, stash_limit(th));
 }
 
 /* --- the slow way of a free --- */
@@ -272,8 +298,7 @@ void tcache_free_slow(struct theap *th, struct tcache *t, uintptr_t p) {
     tcache_free_remote(th, s, p);
     return;
   }
-  struct tcache_list *l = &t->list[spanclass_size(s->spanclass)];
-  if (!tcache_put(l, s, p, tcache_key(p))) tcache_free_event(t, s);
+  if (!tcache_put(t, s, p)) tcache_free_event(t, s);
 }
 
 /* --- the verifier --- */

@@ -42,7 +42,7 @@ static void *alloc_large(struct theap *th, size_t size, size_t align,
 
 static void *alloc_small(struct tcache *t, unsigned sc, size_t size,
                          bool zero) {
-  void *p = (void *)tcache_take(&t->list[sc]);
+  void *p = (void *)tcache_take(t, tcache_list_off(sc));
   if (unlikely(!p)) {
     struct tcache_result r = tcache_refill(t, sc);
     if (r.zero) return r.p;
@@ -74,16 +74,11 @@ static MGC_NOINLINE void *alloc_slow(size_t size, size_t align, bool zero) {
   return mface_alloc_plain(size, align, zero);
 }
 
-static MGC_ALWAYS_INLINE void *pop_at(struct tcache *t, uint16_t headoff) {
-  return (void *)tcache_take(
-      (struct tcache_list *)(void *)((char *)t + headoff));
-}
-
 /* What mface_alloc_fast declined, when a list has it all the same. */
 static MGC_ALWAYS_INLINE void *alloc_medium(size_t size) {
   if (size <= TCACHE_DIRECT_MAX || size > MAX_SMALL_SIZE) return NULL;
   struct tcache *t = tcache_self;
-  return pop_at(t, t->headoff128[(size + 127) / 128]);
+  return (void *)tcache_take(t, t->headoff128[(size + 127) / 128]);
 }
 
 void *mface_alloc(size_t size) {
@@ -118,7 +113,7 @@ static MGC_NOINLINE void *malloc_slow(size_t size) {
   struct tcache *t = tcache_self;
   uint16_t headoff = headoff_for(t, size);
   if (likely(headoff != 0)) {
-    void *p = pop_at(t, headoff);
+    void *p = (void *)tcache_take(t, headoff);
     if (likely(p != NULL)) return p;
     p = tcache_refill(t, headoff / sizeof t->list[0]).p;
     janitor_poll(t->th, false);
@@ -167,10 +162,11 @@ static MGC_NOINLINE void free_slow(void *ptr) {
   janitor_poll(th, true);
 }
 
-/* A slot, in use as far as can be told, of a span that another thread owns; or a
- * mode, or central. */
+/* No slot of a span of this thread's: one of another's, or of a mode's or central's;
+ * or the middle of a slot, or p is in no span. */
 static MGC_NOINLINE void free_other(struct mspan *s, uintptr_t p) {
-  if (unlikely(mface->modes != 0 || s->local.binoff == 0)) {
+  if (unlikely(s->local.binoff == 0 || mface->modes != 0 ||
+               !mspan_local_starts(&s->local, p) || tcache_looks_free(p))) {
     free_slow((void *)p);
     return;
   }
@@ -186,19 +182,15 @@ static MGC_NOINLINE void free_other(struct mspan *s, uintptr_t p) {
 static MGC_ALWAYS_INLINE bool free_fast(void *ptr) {
   uintptr_t p = (uintptr_t)ptr;
   struct mspan *s = pagemap_get(&tcache_globals.map, p);
-  struct tcache *t = tcache_self;
   if (unlikely(!s)) return false;
-  if (unlikely((p - s->local.base) * s->local.divisor >= s->local.divisor))
-    return false;
-  uint64_t key = tcache_key(p);
-  if (unlikely(tcache_words(p) == key)) return false;
-  if (unlikely(atomic_ptr_load_relaxed(&s->local.owner) != t)) {
+  struct tcache *t = (struct tcache *)((uintptr_t)tcache_self +
+                                       mspan_local_stray(&s->local, p));
+  if (unlikely(!atomic_ptr_is(&s->local.owner, t))) {
     free_other(s, p);
     return true;
   }
-  struct tcache_list *l =
-      (struct tcache_list *)(void *)((char *)t + s->local.binoff);
-  if (unlikely(!tcache_put(l, s, p, key))) free_event(t, s);
+  if (unlikely(tcache_may_be_free(p))) return false;
+  if (unlikely(!tcache_put(t, s, p))) free_event(t, s);
   return true;
 }
 
@@ -262,8 +254,7 @@ static MGC_NOINLINE void *realloc_slow(void *ptr, size_t size) {
 void *mface_realloc(void *ptr, size_t size) {
   uintptr_t p = (uintptr_t)ptr;
   const struct mspan *s = small_span(p);
-  if (unlikely(!s || tcache_looks_free(p) ||
-               (p - s->local.base) * s->local.divisor >= s->local.divisor))
+  if (unlikely(!s || tcache_looks_free(p) || !mspan_local_starts(&s->local, p)))
     return realloc_slow(ptr, size);
   size_t have = s->elemsize;
   return fits(have, size) ? ptr : move(ptr, have, size);

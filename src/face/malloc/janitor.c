@@ -26,14 +26,9 @@
 
 #include "heap/giveback.h"
 #include "os/clock.h"
+#include "os/single.h"
 #include "os/thread_linux.h"
 #include <errno.h>
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define HAS_THREADS (!__libc_single_threaded)
-#else
-#define HAS_THREADS true
-#endif
 
 #define MANY_PAGES (((uint64_t)32 << 20) / MGC_PAGE_SIZE)
 /* Bytes given back under one hold of the lock for work: what a fork waits for. */
@@ -169,8 +164,8 @@ static void heap_grown(struct theap *th) {
 
 MGC_COLD void janitor_begin(struct theap *th, bool in_free) {
   uint32_t wanted = atomic_u32_load_relaxed(&janitor_wanted);
-  if (wanted == JANITOR_WANTED_BY_THREADS ? in_free || !HAS_THREADS
-                                          : in_free && HAS_THREADS)
+  if (wanted == JANITOR_WANTED_BY_THREADS ? in_free || single_threaded()
+                                          : in_free && !single_threaded())
     return;
   uint32_t none = JANITOR_NONE;
   if (!atomic_u32_cas_acq_rel(&J.state, &none, JANITOR_AWAKE)) return;

@@ -167,7 +167,7 @@ static uint64_t list_length(struct msnap_work *w, uintptr_t p,
   /* Read directly, a list of another thread's may lead anywhere. */
   bool may = !w->direct || cache == w->self;
   for (; may && p != none && n < LIST_SLOTS_MAX; n++) {
-    if (!get(w, p, word, sizeof word) || (word[0] ^ word[1]) != (p ^ w->secret))
+    if (!get(w, p, word, sizeof word) || ((word[0] + p) ^ word[1]) != w->secret)
       break;
     p = word[0];
   }

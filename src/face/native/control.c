@@ -110,8 +110,10 @@ int heap_upper_init(struct heap *h, const struct pacing_options *pacing) {
   type_registry_start(type_registry_default(), &h->meta, &h->stats.other_meta,
                       &hooks);
   (void)gc_set_percent(h, pacing->gc_percent);
-  if (pacing->memory_limit != INT64_MAX)
-    (void)gc_set_memory_limit(h, pacing->memory_limit);
+  int64_t limit = options_memory_limit(&h->opt, pacing, &cgroup_files);
+  if (limit != INT64_MAX) (void)gc_set_memory_limit(h, limit);
+  if (pacing->hard_limit != INT64_MAX)
+    (void)gc_set_hard_limit(h, pacing->hard_limit);
   return atfork_registered ? 0 : -ENOMEM;
 }
 
@@ -130,6 +132,16 @@ API int mgc_set_gc_percent(int percent) {
 API int64_t mgc_set_memory_limit(int64_t bytes) {
   struct heap *h = heap_default();
   return h ? gc_set_memory_limit(h, bytes) : INT64_MAX;
+}
+
+API int64_t mgc_set_hard_limit(int64_t bytes) {
+  struct heap *h = heap_default();
+  return h ? gc_set_hard_limit(h, bytes) : INT64_MAX;
+}
+
+API void mgc_set_out_of_memory(mgc_out_of_memory *fn, void *arg) {
+  struct thread *t = thread_get();
+  if (t) alloc_set_out_of_memory(t, fn, arg);
 }
 
 API void mgc_free_os_memory(void) {
@@ -196,6 +208,53 @@ API bool mgc_thread_attach(void) { return thread_get() != NULL; }
 
 API void mgc_thread_detach(void) { thread_detach(); }
 
+/* --- stores --- */
+
+API bool mgc_use_barriers(void) {
+  struct thread *t = thread_get();
+  return t && gc_use_barriers(t->heap);
+}
+
+API void mgc_barrier_record(const void *was, const void *is) {
+  struct heap *h = atomic_ptr_load_acquire(&heap_default_ptr);
+  if (h) gc_barrier_record(h, thread_get(), (uintptr_t)was, (uintptr_t)is);
+}
+
+/* Bytes moved between two moments in which a collection may begin. */
+#define COPY_PIECE ((size_t)32 << 10)
+
+/* With the barrier for what dst holds and for what it will hold. */
+static void copy_piece(struct thread *t, void *dst, const void *src, size_t n) {
+  thread_enter(t);
+  if (unlikely(heap_is_marking(t->heap))) {
+    gc_barrier_words(t->heap, t, dst, n);
+    if (src) gc_barrier_words(t->heap, t, src, n);
+  }
+  if (src)
+    memmove(dst, src, n);
+  else
+    memset(dst, 0, n);
+  thread_leave(t);
+}
+
+static void copy_pieces(void *dst, const void *src, size_t n) {
+  struct thread *t = thread_get();
+  bool down = (uintptr_t)dst > (uintptr_t)src;
+  if (unlikely(!t)) fatal_user("out of memory", "mgc_copy: no thread record");
+  for (size_t done = 0, piece; done < n; done += piece) {
+    piece = n - done < COPY_PIECE ? n - done : COPY_PIECE;
+    /* Ranges that overlap: from the end that is not written over. */
+    size_t at = down ? n - done - piece : done;
+    copy_piece(t, (char *)dst + at, src ? (const char *)src + at : NULL, piece);
+  }
+}
+
+API void mgc_copy(void *dst, const void *src, size_t n) {
+  copy_pieces(dst, src, n);
+}
+
+API void mgc_clear(void *dst, size_t n) { copy_pieces(dst, NULL, n); }
+
 /* --- statistics --- */
 
 struct stats_walk {
@@ -210,6 +269,10 @@ static void add_thread(struct thread *t, void *arg) {
 }
 
 static void copy_gc_stats(const struct gc_stats *g, struct mgc_memstats *out) {
+  out->num_pauses = g->num_pauses;
+  out->pause_max_ns = g->pause_max_ns;
+  out->pause_p50_ns = gc_pause_quantile(g, 0.5);
+  out->pause_p99_ns = gc_pause_quantile(g, 0.99);
   out->heap_marked = g->heap_marked;
   out->next_gc = g->next_gc;
   out->last_gc = g->last_gc;
