@@ -83,7 +83,11 @@ count_alive(const struct hidden *h) {
 }
 
 #define assert_all_alive(h) cr_assert_eq(count_alive(h), BATCH)
-#define assert_dead(h) cr_assert_leq(count_alive(h), MAY_STAY)
+#define assert_dead(h)                                                         \
+  do {                                                                         \
+    int nalive = count_alive(h);                                               \
+    cr_assert_leq(nalive, MAY_STAY, "%d are alive", nalive);                   \
+  } while (0)
 
 /* Dead slots are overwritten, so that a lost object shows. The verifiers take
  * half a second for each collection under ThreadSanitizer. */

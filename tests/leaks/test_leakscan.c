@@ -51,7 +51,7 @@ static uintptr_t take(struct fixture *f, size_t size) {
     return s->base;
   }
   unsigned sc = sizeclass_of(&sizeclasses_malloc, size);
-  void *p = (void *)tcache_take(&f->t->list[sc]);
+  void *p = (void *)tcache_take(f->t, tcache_list_off(sc));
   if (!p) p = tcache_refill(f->t, sc).p;
   cr_assert_not_null(p);
   return (uintptr_t)p;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
+#include <pthread.h>
 
 #define UNTOUCHED 7777 /* errno before a call, and after most */
 #define NOT_A_BLOCK ((void *)0x5a5a5a5a5a5a5a5aul)
@@ -482,6 +483,32 @@ static void check_trim(void) {
   CHECK(result == 0 || result == 1, "%d", result);
 }
 
+/* --- what a block holds is nothing to free --- */
+
+enum { FULL_BLOCKS = 60 };
+
+static void *free_odd_ones(void *blocks) {
+  unsigned char **p = blocks;
+  for (int i = 1; i < FULL_BLOCKS; i += 2) free(p[i]);
+  return NULL;
+}
+
+static void check_contents(void) {
+  unsigned char *p[FULL_BLOCKS];
+  for (int value = 0; value < 256; value++) {
+    for (int i = 0; i < FULL_BLOCKS; i++) {
+      size_t size = i < FULL_BLOCKS / 2 ? 16 : 700;
+      p[i] = malloc(size);
+      for (int j = 0; j < i; j++) CHECK(p[i] != p[j], "%p twice", (void *)p[i]);
+      memset(p[i], value, size);
+    }
+    pthread_t t;
+    if (pthread_create(&t, NULL, free_odd_ones, p) != 0) exit(3);
+    pthread_join(t, NULL);
+    for (int i = 0; i < FULL_BLOCKS; i += 2) free(p[i]);
+  }
+}
+
 int main(int argc, char **argv) {
   on_glibc = argc > 1 && strcmp(argv[1], "glibc") == 0;
   if (!on_glibc) check_begin();
@@ -499,5 +526,6 @@ int main(int argc, char **argv) {
   check_malloc_stats();
   check_trim();
   check_mallopt();
+  check_contents();
   return check_end();
 }

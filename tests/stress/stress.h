@@ -12,6 +12,7 @@
 #include "support/rng.h"
 #include <mallocgc.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,6 +33,21 @@ struct obj {
 static inline double stress_seconds(void) {
   const char *s = getenv("MALLOCGC_STRESS_SECONDS");
   return s ? strtod(s, NULL) : 2.0;
+}
+
+/* Under ThreadSanitizer a collection with verifiers takes half a second. */
+#ifdef __SANITIZE_THREAD__
+#define FEW_CYCLES 0u
+#else
+#define FEW_CYCLES 2u
+#endif
+
+/* These options, and those of the environment (a stress mode's) after them. */
+static inline void stress_options(const char *options) {
+  static char all[256];
+  const char *mode = getenv("MALLOCGC_OPTIONS");
+  snprintf(all, sizeof all, "%s,%s", options, mode ? mode : "");
+  setenv("MALLOCGC_OPTIONS", all, 1);
 }
 
 static inline double stress_now(void) {

@@ -83,15 +83,24 @@ __attribute__((noinline)) static void drop_shared(void) {
     atomic_store_explicit(&shared[i], NULL, memory_order_release);
 }
 
+static bool is_collected(void) {
+  struct mgc_memstats ms;
+  mgc_read_memstats(&ms);
+  return ms.num_gc > 0;
+}
+
 static void run(const char *options) {
   pthread_t t[THREADS];
-  setenv("MALLOCGC_OPTIONS", options, 1);
+  stress_options(options);
   struct rng seed = rng_seed();
   uint64_t base = rng_u64(&seed);
   for (uintptr_t i = 0; i < THREADS; i++)
     cr_assert_eq(pthread_create(&t[i], NULL, churn, (void *)(base + i)), 0);
   double end = stress_now() + stress_seconds();
-  while (stress_now() < end && !atomic_load(&broken)) usleep(10000);
+  /* A slow machine takes longer to its first collection. */
+  while ((stress_now() < end || (!is_collected() && stress_now() < end + 60)) &&
+         !atomic_load(&broken))
+    usleep(10000);
   atomic_store(&stop, true);
   for (unsigned i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
   struct mgc_memstats ms;

@@ -3,7 +3,8 @@
  * Marking, on a heap of its own with roots given by hand: what is marked is
  * compared, object by object, with a reference traversal that reads the test's
  * own tables. Random graphs of every size class and kind; one marker and several;
- * without memory for mark buffers.
+ * without memory for mark buffers and queues; object at a time, and span at a time with
+ * each kernel.
  */
 #include "gc/mark.h"
 #include "gc/roots.h"
@@ -27,7 +28,20 @@ struct object {
   bool reached;
 };
 
+/* How small objects are marked. */
+static const struct way {
+  enum heap_markunit unit;
+  enum heap_scankernel kernel;
+} ways[] = {
+    {MARKUNIT_OBJECT, SCANKERNEL_AUTO},
+    {MARKUNIT_SPAN, SCANKERNEL_PORTABLE},
+    {MARKUNIT_SPAN, SCANKERNEL_AVX2},
+    {MARKUNIT_SPAN, SCANKERNEL_AVX512},
+};
+#define NWAYS (sizeof ways / sizeof *ways)
+
 struct graph {
+  size_t only_size; /* of objects; 0: any */
   struct heap *h;
   struct mcache *c;
   struct marking *m;
@@ -40,9 +54,11 @@ struct graph {
   size_t nroots;
 };
 
-static struct graph *graph_new(struct rng r) {
+static struct graph *graph_new(struct rng r, const struct way *way) {
   struct graph *g = calloc(1, sizeof *g);
   g->h = test_heap();
+  g->h->opt.markunit = way->unit;
+  g->h->opt.scankernel = way->kernel;
   g->c = mcache_new(g->h);
   g->r = r;
   g->m = persistent_alloc(&g->h->meta, sizeof *g->m, 64, NULL);
@@ -96,7 +112,7 @@ static uintptr_t allocate(struct graph *g, size_t size, enum kind kind,
 
 static void add_object(struct graph *g) {
   struct object *o = &g->o[g->n];
-  o->size = random_size(&g->r);
+  o->size = g->only_size ? g->only_size : random_size(&g->r);
   o->kind = (enum kind)rng_below(&g->r, KINDS);
   size_t words = o->size / 8;
   const struct mgc_type *type = mgc_run_zeroed;
@@ -122,6 +138,9 @@ static void add_edges(struct graph *g, struct object *o) {
   for (unsigned i = 0; i < MAX_EDGES; i++) {
     size_t w = rng_below(&g->r, words);
     unsigned to = (unsigned)rng_below(&g->r, g->n);
+    /* Mostly in the same span, or the next. */
+    if (g->only_size && rng_chance(&g->r, 2))
+      to = (unsigned)(((size_t)(o - g->o) + rng_below(&g->r, 40)) % g->n);
     uintptr_t *slot = (uintptr_t *)o->p + w;
     if (*slot || rng_chance(&g->r, 2)) continue;
     /* Interior pointers to any byte count. */
@@ -184,7 +203,21 @@ static void choose_roots(struct graph *g, size_t nroots) {
   g->roots->n = 1;
 }
 
+/* Scanned bits are those of the marks, and nobody waits. */
+static void check_scanned(struct mspan *s, void *arg) {
+  bool by_span = *(bool *)arg;
+  if (!s->by_span) return;
+  cr_assert_eq(atomic_u8_load_relaxed(&s->owned), SPANQ_UNOWNED);
+  for (size_t w = 0; w < mspan_nwords(s); w++) {
+    uint64_t mark = atomic_u64_load_relaxed(&s->bits[w].mark);
+    cr_assert_eq(atomic_u64_load_relaxed(&mspan_scanned(s)[w]),
+                 by_span ? mark : 0);
+  }
+}
+
 static void compare(struct graph *g) {
+  bool by_span = g->h->opt.markunit != MARKUNIT_OBJECT;
+  mheap_visit_spans(g->h, check_scanned, &by_span);
   uint64_t bytes = 0, objects = 0, marked_bytes, marked_objects;
   for (size_t i = 0; i < g->n; i++) {
     struct object *o = &g->o[i];
@@ -207,8 +240,7 @@ static void compare(struct graph *g) {
 
 static void clear_marks(struct mspan *s, void *arg) {
   (void)arg;
-  for (size_t w = 0; w < mspan_nwords(s); w++)
-    atomic_u64_store_relaxed(&s->bits[w].mark, 0);
+  mspan_clear_marks(s);
   atomic_u8_store_relaxed(&s->has_marks, 0);
 }
 
@@ -217,32 +249,49 @@ static void unmark_all(struct graph *g) {
   for (size_t i = 0; i < g->n; i++) g->o[i].reached = false;
 }
 
-Test(mark, marks_exactly_what_is_reachable) {
-  struct rng r = rng_seed();
-  struct graph *g = graph_new(r);
-  build(g, 8000);
-  for (int round = 0; round < 6; round++) {
-    choose_roots(g, (size_t[]){0, 1, 3, 10, 40, 64}[round]);
-    mark_prepare(g->m, 1);
+static void mark_rounds(struct graph *g, const size_t *nroots, size_t n,
+                        unsigned markers) {
+  for (size_t round = 0; round < n; round++) {
+    choose_roots(g, nroots[round % 6]);
+    mark_prepare(g->m, markers);
     mark_run(g->m);
     compare(g);
     unmark_all(g);
   }
 }
 
+Test(mark, marks_exactly_what_is_reachable) {
+  struct rng r = rng_seed();
+  for (size_t way = 0; way < NWAYS; way++) {
+    struct graph *g = graph_new(r, &ways[way]);
+    build(g, 8000);
+    mark_rounds(g, (size_t[]){0, 1, 3, 10, 40, 64}, 6, 1);
+  }
+}
+
+Test(mark, spans_of_one_size_are_marked_exactly) {
+  struct rng r = rng_seed();
+  static const size_t sizes[] = {8, 16, 24, 48, 64, 112, 256, 480, 512, 576};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (size_t way = 0; way < NWAYS; way++) {
+      struct graph *g = graph_new(r, &ways[way]);
+      g->only_size = sizes[i];
+      build(g, 20000);
+      mark_rounds(g, (size_t[]){0, 1, 2, 10, 40, 64}, 6, 1);
+    }
+}
+
 Test(mark, several_markers_agree) {
   struct rng r = rng_seed();
-  struct graph *g = graph_new(r);
-  build(g, 12000);
-  mark_make_helpers(g->m, 3);
-  cr_assert_eq(atomic_u32_load_acquire(&g->m->nhelpers), 3);
-  for (int round = 0; round < 30; round++) {
-    choose_roots(g, 20);
-    mark_prepare(g->m, 4);
-    mark_run(g->m);
-    compare(g);
-    unmark_all(g);
-  }
+  for (size_t way = 0; way < NWAYS; way++)
+    for (size_t size = 0; size <= 64; size += 32) {
+      struct graph *g = graph_new(r, &ways[way]);
+      g->only_size = size;
+      build(g, 12000);
+      mark_make_helpers(g->m, 3);
+      cr_assert_eq(atomic_u32_load_acquire(&g->m->nhelpers), 3);
+      mark_rounds(g, (size_t[]){20, 20, 20, 20, 20, 20}, 20, 4);
+    }
 }
 
 /* A list of conservative cells, and an array of pointers to all of them. */
@@ -269,19 +318,22 @@ static void mark_from(struct graph *g, uintptr_t root) {
 }
 
 Test(mark, long_list_needs_no_memory) {
-  struct graph *g = graph_new(rng_from(1));
-  uint64_t bytes, objects;
-  uintptr_t head = make_list(g, 300000, NULL);
-  uint32_t bufs = atomic_u32_load_relaxed(&g->m->nbufs);
-  mark_from(g, head);
-  mark_sum(g->m, &bytes, &objects);
-  cr_assert_eq(objects, 300000);
-  cr_assert_eq(bytes, 300000 * 16);
-  cr_assert_eq(atomic_u32_load_relaxed(&g->m->nbufs), bufs);
+  for (size_t way = 0; way < NWAYS; way++) {
+    struct graph *g = graph_new(rng_from(1), &ways[way]);
+    uint64_t bytes, objects;
+    uintptr_t head = make_list(g, 300000, NULL);
+    uint32_t bufs = atomic_u32_load_relaxed(&g->m->nbufs);
+    mark_from(g, head);
+    mark_sum(g->m, &bytes, &objects);
+    cr_assert_eq(objects, 300000);
+    cr_assert_eq(bytes, 300000 * 16);
+    cr_assert_eq(atomic_u32_load_relaxed(&g->m->nbufs), bufs);
+    cr_assert_eq(atomic_u32_load_relaxed(&g->m->spans.nblocks), 0);
+  }
 }
 
 Test(mark, huge_array_is_scanned_in_pieces) {
-  struct graph *g = graph_new(rng_from(1));
+  struct graph *g = graph_new(rng_from(1), &ways[0]);
   uint64_t bytes, objects;
   size_t n = 500000;
   uintptr_t array = allocate(g, n * 8, CONSERVATIVE, &mgc_type_conservative);
@@ -295,8 +347,9 @@ Test(mark, huge_array_is_scanned_in_pieces) {
   cr_assert_lt(atomic_u32_load_relaxed(&g->m->nbufs), 64);
 }
 
-/* Only the buffers that markers hold. */
+/* Only the buffers that markers hold, and the rings of their queues. */
 static void take_buffers_away(struct graph *g) {
+  atomic_u32_store_relaxed(&g->m->spans.max_blocks, 0);
   atomic_u32_store_relaxed(&g->m->max_bufs, 1);
   while (lfstack_pop(&g->m->empty)) {
   }
@@ -315,50 +368,83 @@ static uintptr_t make_wide(struct graph *g, size_t n) {
   return (uintptr_t)top;
 }
 
+static void mark_wide(struct graph *g, uintptr_t top, size_t n,
+                      unsigned helpers) {
+  uint64_t bytes, objects, passes = g->m->passes;
+  static struct root_range shard;
+  bool by_span = g->h->opt.markunit != MARKUNIT_OBJECT;
+  g->root[0] = top;
+  shard = (struct root_range){(uintptr_t)g->root, (uintptr_t)(g->root + 1)};
+  g->roots->shard = &shard;
+  g->roots->n = 1;
+  mark_prepare(g->m, 1 + helpers);
+  mark_run(g->m);
+  mark_sum(g->m, &bytes, &objects);
+  cr_assert_eq(objects, 1 + n + n * n, "%lu objects", objects);
+  cr_assert_gt(g->m->passes, passes, "nothing was forgotten");
+  mheap_visit_spans(g->h, check_scanned, &by_span);
+  unmark_all(g);
+}
+
 Test(mark, without_memory_for_buffers_everything_is_still_found) {
-  for (unsigned helpers = 0; helpers < 3; helpers++) {
-    struct graph *g = graph_new(rng_from(1));
-    uint64_t bytes, objects;
-    size_t n = 700;
-    uintptr_t top = make_wide(g, n);
-    if (helpers) mark_make_helpers(g->m, helpers);
-    mcache_flush(g->h, g->c);
-    take_buffers_away(g);
-    for (int round = 0; round < 3; round++) {
-      uint64_t passes = g->m->passes;
-      static struct root_range shard;
-      g->root[0] = top;
-      shard = (struct root_range){(uintptr_t)g->root, (uintptr_t)(g->root + 1)};
-      g->roots->shard = &shard;
-      g->roots->n = 1;
-      mark_prepare(g->m, 1 + helpers);
-      mark_run(g->m);
-      mark_sum(g->m, &bytes, &objects);
-      cr_assert_eq(objects, 1 + n + n * n, "%lu objects", objects);
-      cr_assert_gt(g->m->passes, passes, "nothing was forgotten");
-      unmark_all(g);
+  for (size_t way = 0; way < NWAYS; way++)
+    for (unsigned helpers = 0; helpers < 3; helpers++) {
+      struct graph *g = graph_new(rng_from(1), &ways[way]);
+      size_t n = 700;
+      uintptr_t top = make_wide(g, n);
+      if (helpers) mark_make_helpers(g->m, helpers);
+      mcache_flush(g->h, g->c);
+      take_buffers_away(g);
+      for (int round = 0; round < 3; round++) mark_wide(g, top, n, helpers);
     }
+}
+
+/* Cells in more spans than a ring has room for, which are all found before the first
+ * is visited. */
+Test(mark, spans_that_no_queue_had_room_for_are_still_scanned) {
+  for (unsigned helpers = 0; helpers < 3; helpers++) {
+    struct graph *g = graph_new(rng_from(1), &ways[1]);
+    size_t n = 2000, per_span = 128;
+    uint64_t bytes, objects;
+    uintptr_t top = allocate(g, n * 8, CONSERVATIVE, &mgc_type_conservative);
+    for (size_t i = 0; i < n * per_span; i++) {
+      uintptr_t p = allocate(g, 64, CONSERVATIVE, &mgc_type_conservative);
+      if (i % per_span == 0) ((uintptr_t *)top)[i / per_span] = p;
+      ((uintptr_t *)p)[7] =
+          allocate(g, 8, CONSERVATIVE, &mgc_type_conservative);
+    }
+    if (helpers) mark_make_helpers(g->m, helpers);
+    atomic_u32_store_relaxed(&g->m->spans.max_blocks, 0);
+    uint64_t passes = g->m->passes;
+    mark_from(g, top);
+    mark_sum(g->m, &bytes, &objects);
+    cr_assert_eq(objects, 1 + 2 * n, "%lu objects", objects);
+    cr_assert_gt(g->m->passes, passes, "nothing was dropped");
+    bool by_span = true;
+    mheap_visit_spans(g->h, check_scanned, &by_span);
   }
 }
 
 Test(mark, random_graph_without_memory_for_buffers) {
   struct rng r = rng_seed();
-  struct graph *g = graph_new(r);
-  build(g, 6000);
-  take_buffers_away(g);
-  for (int round = 0; round < 10; round++) {
-    choose_roots(g, 30);
-    mark_prepare(g->m, 1);
-    /* As if something had been forgotten: all is scanned again. */
-    atomic_u32_store_relaxed(&g->m->overflow, 1);
-    mark_run(g->m);
-    compare(g);
-    unmark_all(g);
+  for (size_t way = 0; way < NWAYS; way++) {
+    struct graph *g = graph_new(r, &ways[way]);
+    build(g, 6000);
+    take_buffers_away(g);
+    for (int round = 0; round < 10; round++) {
+      choose_roots(g, 30);
+      mark_prepare(g->m, 1);
+      /* As if something had been forgotten: all is scanned again. */
+      atomic_u32_store_relaxed(&g->m->overflow, 1);
+      mark_run(g->m);
+      compare(g);
+      unmark_all(g);
+    }
   }
 }
 
 Test(mark, typed_large_array_follows_its_type) {
-  struct graph *g = graph_new(rng_from(1));
+  struct graph *g = graph_new(rng_from(1), &ways[0]);
   static const uint8_t mask[] = {2}; /* the middle one of three words */
   const struct mgc_type *t = mgc_type_make("test triple", 24, 8, mask, 3);
   uint64_t bytes, objects;
@@ -380,7 +466,7 @@ Test(mark, typed_large_array_follows_its_type) {
 }
 
 Test(mark, large_object_without_published_type_is_not_read) {
-  struct graph *g = graph_new(rng_from(1));
+  struct graph *g = graph_new(rng_from(1), &ways[0]);
   uint64_t bytes, objects;
   struct mspan *s = mheap_alloc_large(g->h, 100000, 0, false, g->c);
   uintptr_t cell = allocate(g, 16, CONSERVATIVE, &mgc_type_conservative);

@@ -29,6 +29,56 @@ Test(clock, wall_is_the_time_of_day) {
   cr_assert(diff >= -1 && diff <= 1);
 }
 
+/* A processor with everything that is asked for, and a kernel that saves it. */
+static const struct cpu_id full_id = {
+    .leaf1_ecx = 1u << 23 | 1u << 27 | 1u << 28,
+    .leaf7_ebx = 1u << 3 | 1u << 5 | 1u << 16 | 1u << 30,
+    .leaf7_ecx = 1u << 1,
+    .xcr0 = 0xe6,
+};
+
+Test(cpu, features_need_all_of_their_bits) {
+  cr_assert_eq(cpu_features_of(&full_id), CPU_AVX2 | CPU_AVX512_VBMI);
+  for (unsigned bit = 0; bit < 32; bit++) {
+    struct cpu_id id = full_id;
+    id.leaf1_ecx &= ~(1u << bit);
+    bool needed = full_id.leaf1_ecx >> bit & 1;
+    cr_assert_eq(cpu_features_of(&id), needed ? 0 : 3, "leaf 1 bit %u", bit);
+    id = full_id;
+    id.leaf7_ebx &= ~(1u << bit);
+    uint32_t want = bit == 3 || bit == 5     ? 0
+                    : bit == 16 || bit == 30 ? CPU_AVX2
+                                             : 3;
+    cr_assert_eq(cpu_features_of(&id), want, "leaf 7 bit %u", bit);
+  }
+  struct cpu_id none = {0};
+  cr_assert_eq(cpu_features_of(&none), 0);
+}
+
+Test(cpu, features_need_a_kernel_that_saves_the_registers) {
+  struct cpu_id id = full_id;
+  for (uint64_t xcr0 = 0; xcr0 < 256; xcr0++) {
+    id.xcr0 = xcr0;
+    uint32_t want = 0;
+    if ((xcr0 & 0x06) == 0x06) want |= CPU_AVX2;
+    if ((xcr0 & 0xe6) == 0xe6) want |= CPU_AVX512_VBMI;
+    cr_assert_eq(cpu_features_of(&id), want, "xcr0 %#lx", (unsigned long)xcr0);
+  }
+}
+
+#if defined(__x86_64__)
+/* The compiler's library asks the processor in its own way. */
+Test(cpu, features_are_those_that_the_compiler_finds) {
+  bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+              __builtin_cpu_supports("popcnt");
+  bool vbmi = avx2 && __builtin_cpu_supports("avx512f") &&
+              __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512vbmi");
+  cr_assert_eq((cpu_features() & CPU_AVX2) != 0, avx2);
+  cr_assert_eq((cpu_features() & CPU_AVX512_VBMI) != 0, vbmi);
+}
+#endif
+
 Test(cpu, count_follows_the_affinity_mask) {
   cpu_set_t all, one;
   cr_assert_eq(sched_getaffinity(0, sizeof(all), &all), 0);
@@ -43,26 +93,13 @@ Test(cpu, count_follows_the_affinity_mask) {
 }
 
 Test(cpu, quota_is_rounded_up) {
-  static const struct {
-    const char *text;
-    unsigned n;
-  } cases[] = {
-      {"max 100000\n", 0},
-      {"100000 100000\n", 1},
-      {"100001 100000\n", 2},
-      {"50000 100000", 1},
-      {"800000 100000\n", 8},
-      {"1000 50\n", 20},
-      {"", 0},
-      {"100000", 0},
-      {"100000 0\n", 0},
-      {"0 100000\n", 0},
-      {"x y\n", 0},
-      {"18446744073709551615 1", 0},
-  };
-  for (size_t i = 0; i < array_len(cases); i++)
-    cr_assert_eq(cpu_parse_quota(cases[i].text), cases[i].n, "%s",
-                 cases[i].text);
+  cr_assert_eq(cpu_count_within(8, UINT64_MAX), 8);
+  cr_assert_eq(cpu_count_within(8, 1000), 1);
+  cr_assert_eq(cpu_count_within(8, 1001), 2);
+  cr_assert_eq(cpu_count_within(8, 500), 1);
+  cr_assert_eq(cpu_count_within(8, 0), 1);
+  cr_assert_eq(cpu_count_within(8, 7999), 8);
+  cr_assert_eq(cpu_count_within(8, 9000), 8);
 }
 
 Test(env, bytes_takes_whole_values_only) {

@@ -186,13 +186,16 @@ Test(pacer, sweep_ratio_finishes_before_the_trigger) {
   cr_assert_lt(pacer_sweep_ratio(1000, MIB, MIB), 1.0);
 }
 
-Test(pacer, limiter_fills_when_collecting_takes_over_half) {
-  struct limiter l;
-  limiter_init(&l, 2);
-  for (int i = 0; i < 100; i++)
-    cr_assert_not(limiter_update(&l, 40000000, 60000000));
-  int n = 0;
-  while (!limiter_update(&l, 60000000, 40000000)) n++;
-  cr_assert_eq(n, 99, "2 s of processor time at 20 ms a cycle: %d", n);
-  cr_assert_not(limiter_update(&l, 0, 1));
+/* There would be no further collection otherwise, and no end to growing. */
+Test(pacer, limit_set_aside_without_a_percentage_still_has_a_goal) {
+  struct pacer_config c = plain;
+  c.percent = -1;
+  c.memory_limit = 100 * (int64_t)MIB;
+  struct pacer_input in = {.heap_marked = 98 * MIB, .mapped_ready = 100 * MIB};
+  cr_assert_lt(goal(c, in), 99 * MIB);
+  in.limiter_on = true;
+  cr_assert_eq(goal(c, in), 196 * MIB);
+  /* Who has switched both off wants no collection. */
+  c.memory_limit = PACER_NO_LIMIT;
+  cr_assert_eq(goal(c, in), PACER_NO_GOAL);
 }

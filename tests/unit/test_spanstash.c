@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Spans that wait for the next of their length, and the page map. */
+#include "heap/mheap_internal.h"
 #include "heap/pagemap.h"
 #include "heap/spanstash.h"
 #include "support/test_heap.h"
@@ -23,6 +24,12 @@ static struct mspan *new_span(struct heap *h, size_t npages) {
   return s;
 }
 
+static void give(struct spanstash *st, struct heap *h, struct mspan *s,
+                 size_t limit) {
+  mheap_park(h, s);
+  spanstash_give(st, h, s, limit);
+}
+
 static uint64_t bytes(const struct spanstash *st) {
   return atomic_u64_load_relaxed(&st->bytes);
 }
@@ -32,7 +39,7 @@ Test(spanstash, takes_a_span_of_the_length_only_and_for_another_class) {
   struct spanstash *st = make_stash(&h);
   struct mspan *s = new_span(h, 4);
   uintptr_t base = s->base;
-  spanstash_give(st, h, s, 1 << 20);
+  give(st, h, s, 1 << 20);
   cr_assert_eq(bytes(st), 4 * MGC_PAGE_SIZE);
   cr_assert_null(span_of_heap(&h->arenas, base), "parked, yet found");
   cr_assert_null(spanstash_take(st, h, 3, 0));
@@ -54,13 +61,13 @@ Test(spanstash, keeps_to_the_limit_and_gives_pages_back) {
   struct mspan *s[100];
   for (int i = 0; i < 100; i++) s[i] = new_span(h, 1 + (size_t)i % 7);
   for (int i = 0; i < 100; i++) {
-    spanstash_give(st, h, s[i], limit);
+    give(st, h, s[i], limit);
     cr_assert_leq(bytes(st), limit);
   }
   cr_assert_gt(bytes(st), limit / 2);
   /* Longer than half of it: never parked. */
   uint64_t before = bytes(st);
-  spanstash_give(st, h, new_span(h, 40), limit);
+  give(st, h, new_span(h, 40), limit);
   cr_assert_eq(bytes(st), before);
   spanstash_shrink(st, h, 0);
   cr_assert_eq(bytes(st), 0);
@@ -82,11 +89,11 @@ Test(pagemap, finds_what_was_set_and_nothing_else) {
   cr_assert(pagemap_cover(&m, vm, base, HEAP_ARENA_BYTES));
   pagemap_set(&m, base + 3 * MGC_PAGE_SIZE, 2, &a);
   pagemap_set(&m, base + 5 * MGC_PAGE_SIZE, 1, &b);
-  cr_assert_null(pagemap_get(&m, base + 3 * MGC_PAGE_SIZE - 1));
+  cr_assert_eq(pagemap_get(&m, base + 3 * MGC_PAGE_SIZE - 1), &pagemap_none);
   cr_assert_eq(pagemap_get(&m, base + 3 * MGC_PAGE_SIZE), &a);
   cr_assert_eq(pagemap_get(&m, base + 5 * MGC_PAGE_SIZE - 1), &a);
   cr_assert_eq(pagemap_get(&m, base + 6 * MGC_PAGE_SIZE - 1), &b);
-  cr_assert_null(pagemap_get(&m, base + 6 * MGC_PAGE_SIZE));
+  cr_assert_eq(pagemap_get(&m, base + 6 * MGC_PAGE_SIZE), &pagemap_none);
   /* Addresses below, behind and far beyond are misses, not faults. */
   uintptr_t wild[] = {0,           1,
                       base - 1,    base + HEAP_ARENA_BYTES,
@@ -95,7 +102,7 @@ Test(pagemap, finds_what_was_set_and_nothing_else) {
   for (size_t i = 0; i < array_len(wild); i++)
     cr_assert_null(pagemap_get(&m, wild[i]), "0x%lx", (unsigned long)wild[i]);
   pagemap_set(&m, base + 3 * MGC_PAGE_SIZE, 3, NULL);
-  cr_assert_null(pagemap_get(&m, base + 4 * MGC_PAGE_SIZE));
+  cr_assert_eq(pagemap_get(&m, base + 4 * MGC_PAGE_SIZE), &pagemap_none);
 }
 
 Test(pagemap, no_room_for_a_table_means_that_nothing_is_found) {

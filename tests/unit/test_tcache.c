@@ -30,7 +30,7 @@ static struct tcache *attach(struct theap *th) {
 }
 
 static void *take(struct tcache *t, unsigned sc) {
-  void *p = (void *)tcache_take(&t->list[sc]);
+  void *p = (void *)tcache_take(t, tcache_list_off(sc));
   return p ? p : tcache_refill(t, sc).p;
 }
 
@@ -86,6 +86,23 @@ Test(tcache, direct_tables_name_the_class_of_every_size) {
   tcache_slow_only(t);
   for (size_t i = 0; i < array_len(t->headoff); i++)
     cr_assert_eq(t->headoff[i], 0);
+}
+
+Test(tcache, one_product_tells_where_slots_begin) {
+  const struct sizeclass_table *tab = &sizeclasses_malloc;
+  for (unsigned sc = 1; sc < tab->nclasses; sc++) {
+    size_t size = tab->size[sc], bytes = 1 << 17;
+    cr_assert_leq(tab->npages[sc] * MGC_PAGE_SIZE, bytes);
+    struct mspan_local l = {.base = (uintptr_t)1 << 44,
+                            .divisor = UINT64_MAX / size + 1};
+    for (size_t x = 0; x < bytes; x++) {
+      bool starts = x % size == 0;
+      uint64_t stray = mspan_local_stray(&l, l.base + x);
+      if ((stray == 0) != starts || (!starts && stray <= 1u << 28) ||
+          mspan_local_starts(&l, l.base + x) != starts)
+        cr_assert_fail("size %zu, offset %zu: 0x%lx", size, x, stray);
+    }
+  }
 }
 
 Test(tcache, fresh_slots_are_zero_and_say_so) {
@@ -250,6 +267,92 @@ Test(tcache, a_notice_to_an_ended_thread_reaches_the_new_owner) {
 }
 
 /* --- memory that runs out --- */
+
+/* --- carving --- */
+
+Test(tcache, carves_a_little_first_and_never_past_the_page_it_began_in) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th);
+  for (unsigned sc = 1; sc < sizeclasses_malloc.nclasses; sc++) {
+    size_t size = sizeclasses_malloc.size[sc], last = 0;
+    for (int refill = 0; refill < 12; refill++) {
+      uintptr_t p = (uintptr_t)tcache_refill(t, sc).p, q;
+      struct mspan *s = span_at((void *)p);
+      size_t carved = mspan_slot(s, s->freeindex) - p;
+      cr_assert(carved == size || p / 4096 == (p + carved - 1) / 4096,
+                "%zu bytes at %zx", carved, (size_t)p);
+      if (refill == 0) cr_assert(carved <= 512 || carved == size);
+      if (carved > size) cr_assert_leq(carved, last ? 4096 : 512);
+      last = carved;
+      while ((q = tcache_take(t, tcache_list_off(sc))) != 0)
+        memset((void *)q, 1, size);
+      tcache_verify(t);
+    }
+  }
+}
+
+/* The first slot that was not handed out follows blocks that were: an error by one
+ * reaches it. */
+Test(tcache, free_of_the_next_unused_slot_is_fatal, .signal = SIGABRT) {
+  struct tcache *t = attach(make_theap(NULL));
+  unsigned sc = sizeclass_of(&sizeclasses_malloc, 2000);
+  char *p = take(t, sc);
+  give(t, p + sizeclasses_malloc.size[sc]);
+}
+
+Test(tcache, slots_are_zero_also_when_they_were_marked_as_unused) {
+  struct tcache *t = attach(make_theap(NULL));
+  unsigned sc = sizeclass_of(&sizeclasses_malloc, 1000);
+  size_t size = sizeclasses_malloc.size[sc];
+  for (int i = 0; i < 8; i++) {
+    struct tcache_result r = tcache_refill(t, sc);
+    if (!r.zero) continue; /* a list entry */
+    for (size_t j = 0; j < size; j++)
+      cr_assert_eq(((char *)r.p)[j], 0, "refill %d, byte %zu", i, j);
+    while (tcache_take(t, tcache_list_off(sc))) {
+    }
+  }
+}
+
+/* --- spans that others emptied --- */
+
+Test(tcache, a_span_emptied_by_owner_and_others_begins_anew) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th), *other = attach(th);
+  unsigned sc = sizeclass_of(&sizeclasses_malloc, 512);
+  void *p[64], *keep = take(t, sc);
+  struct mspan *s = span_at(keep);
+  unsigned n = 0;
+  while (n < 64 && span_at(p[n] = take(t, sc)) == s) n++;
+  cr_assert_gt(n, 8);
+  /* Half by the owner, the rest, the last one too, by another. */
+  for (unsigned i = 0; i < n; i++) give(i < n / 2 ? t : other, p[i]);
+  give(other, keep);
+  tcache_trim(t);
+  tcache_verify(t);
+  for (unsigned i = 0; i < n; i++) {
+    void *q = take(t, sc);
+    for (unsigned j = 0; j < i; j++) cr_assert_neq(q, p[j]);
+    memset(p[i] = q, 7, 512);
+  }
+  tcache_verify(t);
+}
+
+Test(tcache, pages_of_a_claimed_span_serve_the_next_one) {
+  struct theap *th = make_theap(NULL);
+  struct tcache *t = attach(th), *other = attach(th);
+  unsigned sc = sizeclass_of(&sizeclasses_malloc, 1024), n = 0;
+  void *p[64];
+  do p[n] = take(t, sc);
+  while (++n < 64 && span_at(p[n - 1]) == span_at(p[0]));
+  uintptr_t base = span_at(p[0])->base;
+  for (unsigned i = 0; i + 1 < n; i++) give(other, p[i]);
+  cr_assert_eq(span_at((void *)base), &pagemap_none, "claimed");
+  cr_assert_eq(atomic_u64_load_relaxed(&th->stash.bytes), MGC_PAGE_SIZE);
+  struct mspan *s = theap_take_span(th, 1, sc);
+  cr_assert_eq(s->base, base);
+  cr_assert(s->needzero);
+}
 
 Test(tcache, refill_fails_and_recovers_when_memory_is_refused) {
   static struct vm_faulty f;

@@ -266,7 +266,12 @@ Test(world, program_takes_the_signal) {
 
 /* --- many threads --- */
 
+/* The design's figures are for a thousand: below 0.2 ms blocked, 15 ms sleeping. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define MANY 300
+#else
+#define MANY 1000
+#endif
 static sem_t go;
 
 static void *wait_attached(void *arg) {
