@@ -7,7 +7,10 @@
  *   BENCH_MALLOC    malloc, and free by hand (or by LD_PRELOAD, another malloc)
  *
  * Objects from NEW and NEW_NOSCAN are not assumed to be zero, since malloc's are
- * not: programs fill them in. FREE does nothing where there is a collector.
+ * not: programs fill them in. Arrays from NEW_ARRAY are. FREE does nothing where there
+ * is a collector. STORE is for pointers that are stored into objects later than their
+ * first: mallocgc's write barrier, which is a plain store unless BENCH_BARRIERS is in
+ * the environment.
  */
 #ifndef MGC_BENCH_BACKEND_H
 #define MGC_BENCH_BACKEND_H
@@ -25,12 +28,25 @@
 #define BACKEND "mallocgc"
 #define COLLECTED 1
 #define POINTERS(...) MGC_TYPE(__VA_ARGS__)
-#define INIT() ((void)0)
+#define INIT() use_barriers_if_asked()
 #define NEW(T) mgc_new(T)
+#define NEW_ARRAY(T, n) mgc_new_array(T, n)
 #define NEW_NOSCAN(n) mgc_new_noscan(n)
 #define FREE(p) ((void)(p))
 #define COLLECT() mgc_collect()
 #define COLLECTOR_OFF() ((void)mgc_set_gc_percent(-1))
+#ifdef MGC_HAS_STORE
+#define STORE(slot, value) mgc_store(slot, value)
+#endif
+
+static inline void use_barriers_if_asked(void) {
+  if (!getenv("BENCH_BARRIERS")) return;
+#ifdef MGC_HAS_STORE
+  if (mgc_use_barriers()) return;
+#endif
+  fprintf(stderr, "no write barriers to be had\n");
+  exit(1);
+}
 
 /* Bytes of objects that are alive as far as the collector can tell. */
 static inline uint64_t live_bytes(void) {
@@ -42,12 +58,14 @@ static inline uint64_t live_bytes(void) {
 
 #elif defined(BENCH_LIBGC)
 
+#define GC_THREADS /* its pthread_create */
 #include <gc.h>
 #define BACKEND "libgc"
 #define COLLECTED 1
 #define POINTERS(...) struct bench_no_types
 #define INIT() GC_INIT()
 #define NEW(T) ((T *)GC_MALLOC(sizeof(T)))
+#define NEW_ARRAY(T, n) ((T *)GC_MALLOC((n) * sizeof(T)))
 #define NEW_NOSCAN(n) GC_MALLOC_ATOMIC(n)
 #define FREE(p) ((void)(p))
 #define COLLECT() GC_gcollect()
@@ -66,6 +84,7 @@ static inline uint64_t live_bytes(void) {
 #define POINTERS(...) struct bench_no_types
 #define INIT() ((void)0)
 #define NEW(T) ((T *)malloc(sizeof(T)))
+#define NEW_ARRAY(T, n) ((T *)calloc(n, sizeof(T)))
 #define NEW_NOSCAN(n) malloc(n)
 #define FREE(p) free(p)
 #define COLLECT() ((void)0)
@@ -76,6 +95,10 @@ static inline uint64_t live_bytes(void) { return mallinfo2().uordblks; }
 
 #else
 #error "define BENCH_MALLOCGC, BENCH_LIBGC or BENCH_MALLOC"
+#endif
+
+#ifndef STORE
+#define STORE(slot, value) ((void)(*(slot) = (value)))
 #endif
 
 static inline uint64_t now_ns(void) {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the runners of bench/ share: reports, one run's cost, callgrind."""
+import math
 import os
 import platform
 import re
@@ -7,6 +8,8 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 
@@ -60,25 +63,58 @@ class Report:
         self.note(f"written to {path}")
 
 
-def measure(argv):
-    """Wall and CPU seconds, peak bytes and output of one run."""
-    start = time.monotonic()
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    if process.returncode != 0:
-        raise Failed(f"{shlex.join(argv)}: exit status {process.returncode}")
+FIGURES = "bench: "
+
+
+def keys_of(line):
+    """key=number key=number: as a dict."""
+    return {key: int(value) for key, _, value
+            in (word.partition("=") for word in line.split())}
+
+
+def measure(argv, env=None, limit=900):
+    """Wall and CPU seconds, peak bytes and output of one run; what it said of
+    itself in a line "bench: key=number ..." is in figures, not in the output.
+    env is added to the environment; after limit seconds it is killed."""
+    with tempfile.TemporaryFile() as err:
+        start = time.monotonic()
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=err,
+                                   env={**os.environ, **(env or {})})
+        timer = threading.Timer(limit, process.kill)
+        timer.start()
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - start
+        timer.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stdout.close()
+        if process.returncode != 0:
+            err.seek(0)
+            said = err.read().decode(errors="replace").strip()[-300:]
+            late = f", after {wall:.0f} s" if wall >= limit else ""
+            raise Failed(f"{shlex.join(argv)}: exit status "
+                         f"{process.returncode}{late}: {said}")
+    lines = output.decode().splitlines(keepends=True)
+    figures = {}
+    for line in lines:
+        if line.startswith(FIGURES):
+            figures.update(keys_of(line[len(FIGURES):]))
+    # What the kernel says of the child includes this process, from which it was
+    # forked: 10 MB and more.
+    peak = figures.get("peak_kib") or usage.ru_maxrss
     return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime,
-            "peak": usage.ru_maxrss * 1024, "output": output.decode()}
+            "peak": peak * 1024, "figures": figures,
+            "output": "".join(line for line in lines
+                              if not line.startswith(FIGURES))}
 
 
 def medians(runs):
     return {key: statistics.median(run[key] for run in runs)
             for key in ("wall", "cpu", "peak")}
+
+
+def geometric_mean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def mb(n):

@@ -5,7 +5,7 @@
  * built from the leaves up and from the root down, while a tree and an array of
  * doubles stay alive. SCALE repeats the middle part (1).
  */
-#include "backend.h"
+#include "report.h"
 
 enum {
   STRETCH_DEPTH = 18,    /* about 24 MB */
@@ -59,6 +59,10 @@ static void drop(struct node *n) {
   FREE(n);
 }
 
+static long count(const struct node *n) {
+  return n ? 1 + count(n->left) + count(n->right) : 0;
+}
+
 static void construct(int depth) {
   long n = tree_count(depth);
   uint64_t start = now_ns();
@@ -75,7 +79,7 @@ static void construct(int depth) {
 }
 
 int main(int argc, char **argv) {
-  INIT();
+  report_begin();
   long scale = argument(argc, argv, 1, 1);
   drop(build_up(STRETCH_DEPTH));
 
@@ -91,7 +95,9 @@ int main(int argc, char **argv) {
     fprintf(stderr, "gcbench: what should stay is damaged\n");
     return 1;
   }
+  uint64_t sum = (uint64_t)(count(lasting) + scale);
   drop(lasting);
   FREE(array);
+  report_end(sum, NULL);
   return 0;
 }

@@ -160,7 +160,8 @@ def main():
                         help="small arguments: does it work at all")
     parser.add_argument("--only", action="append",
                         help="a section: " + ", ".join(
-                            [*PROGRAMS, "alloc_loop", "fake_ints", "callgrind"]))
+                            [*PROGRAMS, "alloc_loop", "fake_ints",
+                             "callgrind"]))
     extra = shlex.split(os.environ.get("BENCH_ARGS", ""))
     bench = Bench(parser.parse_args(sys.argv[1:] + extra))
 

@@ -8,7 +8,6 @@ Each allocator's output must be glibc's. PEERS=name=path.so,... adds allocators.
 """
 import argparse
 import json
-import math
 import os
 import shlex
 import shutil
@@ -18,7 +17,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from benchlib import Failed, Report, instructions, machine, mb, medians
+from benchlib import (Failed, Report, geometric_mean, instructions, machine, mb,
+                      medians)
 from real import REAL
 from rows import SMALL, Running, Skip, run_program
 
@@ -50,10 +50,6 @@ def library(soname):
         if line.split(" ")[0].strip() == soname:
             return line.split("=> ")[-1]
     return None
-
-
-def geometric_mean(values):
-    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def ratio(a, b):

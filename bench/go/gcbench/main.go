@@ -4,9 +4,9 @@
 package main
 
 import (
+	"bench/common"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 )
 
@@ -43,6 +43,13 @@ func buildDown(depth int, n *node) {
 	buildDown(depth-1, n.right)
 }
 
+func count(n *node) int {
+	if n == nil {
+		return 0
+	}
+	return 1 + count(n.left) + count(n.right)
+}
+
 var sink *node
 
 func construct(depth int) {
@@ -62,10 +69,7 @@ func construct(depth int) {
 }
 
 func main() {
-	scale := 1
-	if len(os.Args) > 1 {
-		scale, _ = strconv.Atoi(os.Args[1])
-	}
+	scale := int(common.Argument(1, 1))
 	sink = buildUp(stretchDepth)
 	sink = nil
 	lasting := &node{}
@@ -83,4 +87,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, "gcbench: what should stay is damaged")
 		os.Exit(1)
 	}
+	common.Report(uint64(count(lasting)+scale), nil)
 }
