@@ -9,7 +9,7 @@ TESTS ?=
 BUILD = build/release
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-malloc configure build install lint format clean
+.PHONY: help run test bench bench-gc bench-malloc configure build install lint format clean
 
 help: ## this list
 	@echo 'mallocgc: a typed, garbage-collected heap for C'
@@ -39,6 +39,11 @@ bench: ## benchmarks beside libgc, malloc and (when installed) Go
 	@tools/install-deps.sh bench
 	@$(MAKE) --no-print-directory configure
 	@cmake --build $(BUILD) -j $(JOBS) --target bench
+
+bench-gc: ## the collector beside libgc, malloc and Go: time, memory, pauses, latency
+	@tools/install-deps.sh bench
+	@$(MAKE) --no-print-directory configure
+	@cmake --build $(BUILD) -j $(JOBS) --target bench-gc
 
 bench-malloc: ## programs under our malloc, glibc's and every other that is installed
 	@tools/install-deps.sh bench

@@ -24,6 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 #   (preset, name, ctest arguments, environment)
 TEXT = "^(lint|consumer|doc)$"
 STRESSED = ["-L", "^(face|gc|json)$", "-LE", "^(long|stress)$"]
+BESIDE = ["-L", "^(face|gc|json|stress)$", "-LE", "^long$"]
 STAGES = [
     ("release", "all tests", [], {"MALLOCGC_STRESS_SECONDS": "5"}),
     ("debug", "all tests", ["-LE", TEXT], {}),
@@ -32,7 +33,12 @@ STAGES = [
     ("debug", "checkmark and verifiers", STRESSED,
      {"MALLOCGC_OPTIONS": "checkmark=1,verify=1"}),
     ("debug", "arenas far apart, one marker", STRESSED,
-     {"MALLOCGC_OPTIONS": "tiny_arenas=1,mark_workers=1,background_sweep=0"}),
+     {"MALLOCGC_OPTIONS": "tiny_arenas=1,mark_workers=1,background_sweep=0,"
+      "scankernel=portable"}),
+    ("debug", "marked object at a time", STRESSED,
+     {"MALLOCGC_OPTIONS": "markunit=object,checkmark=1,verify=1"}),
+    ("debug", "beside the program, by write tracking", BESIDE,
+     {"MALLOCGC_OPTIONS": "gcmode=kernel,checkmark=1,verify=1,clobber_free=1"}),
     ("asan", "AddressSanitizer", ["-LE", TEXT + "|^long$"], {}),
     ("ubsan", "UndefinedBehaviorSanitizer", ["-LE", TEXT + "|^long$"], {}),
     ("tsan", "ThreadSanitizer", ["-LE", TEXT + "|^long$"], {}),

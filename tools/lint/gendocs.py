@@ -53,7 +53,8 @@ with both names when it is broken. So no two threads can wait for each other.
 
 def tunables_table():
     source = "src/alloc/options.def"
-    names = {"BOOL": "0 or 1", "U32": "number", "U64": "number"}
+    names = {"BOOL": "0 or 1", "U32": "number", "U64": "number",
+             "MODE": "name", "UNIT": "name", "KERNEL": "name"}
     rows = [[f"`{name}`", names[kind], initial, what] for
             name, kind, initial, what in def_rows(source, "OPTION", 4)]
     return table(["name", "value", "default", "what it does"], rows)
