@@ -592,6 +592,11 @@ void pace_end(struct gc *g, const struct gc_times *t) {
       .memory = memory_of(g, t->live_at_end),
       .forced = t->forced || !t->beside,
   };
+  if (!t->beside) {
+    e.taken_ns = now - t->begin + t->swept;
+    int64_t last = atomic_i64_load_relaxed(&p->last_end);
+    e.program_ns = t->begin - t->swept - (last ? last : g->start_time);
+  }
   pace_note_stop(g, t->beside ? t->marked : t->begin, now, false);
   lock(p);
   pacer_end_cycle(&p->pacer, &e);

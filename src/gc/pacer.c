@@ -18,9 +18,10 @@
  * heap is taken off, less a headroom of 3 % (at least 1 MiB) for what pacing
  * cannot foresee. The lower of the two goals counts. A limit that cannot be kept
  * would mean one collection after another. The limiter notices that more than half
- * of the time goes into collections; then, beside the program, assists end, and
- * with the world stopped the limit is set aside: a goal by percentage takes its
- * place (100, if that is off, or there would be no further collection).
+ * of the time goes into collections; then, beside the program, assists end. With the
+ * world stopped the heap may then grow over the limit, by what the program allocates in
+ * as much time as the last cycle took of it (even_bytes): so each has half of the time,
+ * and the heap is over by no more than that needs. Go leaves out the limit here.
  *
  * The goal's fall. Live heaps of programs that work in phases go up and down,
  * and a collection in a trough sets a goal that is soon passed again, with
@@ -82,8 +83,6 @@
 #define SWEEP_MIN_DISTANCE 8192
 /* A limit that is reached already still lets this much be allocated. */
 #define LIMIT_MIN_GROWTH ((uint64_t)64 << 10)
-/* In place of a percentage that is off, when the limit is set aside. */
-#define PERCENT_WITHOUT_LIMIT 100
 
 static uint64_t add_sat(uint64_t a, uint64_t b) {
   return a + b < a ? UINT64_MAX : a + b;
@@ -124,7 +123,7 @@ static uint64_t limit_room(const struct pacer_config *c,
 
 static uint64_t limit_goal(const struct pacer_config *c,
                            const struct pacer_input *in, uint64_t least) {
-  if (!has_limit(c) || in->limiter_on) return PACER_NO_GOAL;
+  if (!has_limit(c)) return PACER_NO_GOAL;
   uint64_t goal = limit_room(c, in);
   if (goal == 0) return least;
   uint64_t headroom = percent_of(goal, HEADROOM_PERCENT);
@@ -155,8 +154,7 @@ static uint64_t held_up(const struct pacer_config *c,
 /* least: the limit's goal is no lower. */
 static struct pacer_output goals(const struct pacer_config *c,
                                  const struct pacer_input *in, uint64_t least) {
-  bool aside = in->limiter_on && has_limit(c) && c->percent < 0;
-  uint64_t goal = percent_goal(aside ? PERCENT_WITHOUT_LIMIT : c->percent, in);
+  uint64_t goal = percent_goal(c->percent, in);
   uint64_t limited = limit_goal(c, in, least);
   bool by_limit = limited < goal;
   if (by_limit) goal = limited;
@@ -171,8 +169,9 @@ static struct pacer_output goals(const struct pacer_config *c,
 
 struct pacer_output pacer_goal(const struct pacer_config *c,
                                const struct pacer_input *in) {
-  struct pacer_output out =
-      goals(c, in, add_sat(in->heap_marked, LIMIT_MIN_GROWTH));
+  uint64_t growth = in->limiter_on ? in->even_bytes : 0;
+  if (growth < LIMIT_MIN_GROWTH) growth = LIMIT_MIN_GROWTH;
+  struct pacer_output out = goals(c, in, add_sat(in->heap_marked, growth));
   out.trigger = out.goal;
   return out;
 }
@@ -293,8 +292,18 @@ static void note_rates(struct pacer *p, const struct pacer_end *e) {
   markrate_note(&p->markrate, s.total_ns, e->background_ns, e->idle_ns);
 }
 
+/* Bytes that the program allocates in the time that the cycle took of it. */
+static uint64_t even_bytes(const struct pacer *p, const struct pacer_end *e) {
+  uint64_t before = p->last.heap_marked;
+  if (e->program_ns <= 0 || e->heap_live <= before) return 0;
+  double rate = (double)(e->heap_live - before) / (double)e->program_ns;
+  double bytes = rate * (double)e->taken_ns;
+  return bytes < (double)e->heap_marked ? (uint64_t)bytes : e->heap_marked;
+}
+
 void pacer_end_cycle(struct pacer *p, const struct pacer_end *e) {
   note_rates(p, e);
+  uint64_t even = even_bytes(p, e);
   p->last = (struct pacer_input){
       .heap_marked = e->heap_marked,
       .stack_bytes = e->stack_work,
@@ -304,6 +313,7 @@ void pacer_end_cycle(struct pacer *p, const struct pacer_end *e) {
       .mapped_ready = e->memory.mapped_ready,
       .heap_free = e->memory.heap_free,
       .heap_alloc = e->memory.heap_alloc,
+      .even_bytes = even,
   };
   p->heap_scan = e->heap_work;
   uint64_t fresh = p->marking && e->heap_live > p->triggered

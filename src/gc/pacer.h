@@ -31,6 +31,7 @@ struct pacer_input {
   uint64_t heap_free;  /* pages of the heap without objects, not returned */
   uint64_t heap_alloc; /* bytes of objects, dead ones not yet swept too */
   bool limiter_on;     /* collecting takes too much time: see limiter */
+  uint64_t even_bytes; /* allocated by the program in the time of one cycle */
 };
 
 struct pacer_output {
@@ -108,6 +109,9 @@ struct pacer_end {
   struct pacer_memory memory;
   bool
       forced; /* its rates say nothing: not begun at the trigger, or in one stop */
+  /* Of a cycle that stops the world, wall clock: what it took from the program, and what
+   * that had had since the last cycle. Otherwise 0. */
+  int64_t taken_ns, program_ns;
 };
 
 /* Sets p up for an empty heap. Errors: none. The same for all that follow;

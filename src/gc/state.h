@@ -157,6 +157,7 @@ struct gc_times {
    * marking, from begin to stopped and from marked to end. */
   int64_t begin, stopped, marked, end;
   int64_t retried; /* ns, of other pauses, before begin */
+  int64_t swept;   /* ns, before begin: what the last cycle left */
   uint64_t live_before, live_at_end, live_after, goal;
   bool forced, beside;
   bool periodic; /* nothing but time has asked for it */

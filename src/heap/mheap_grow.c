@@ -173,14 +173,23 @@ static bool reserve_more(struct heap *h, size_t n) {
 
 /* Huge pages for a heap that is large already and grows for small objects: these
  * fill memory densely, in address order. A large object may be an array of which
- * little is ever touched, and would then cost 512 times as much. */
+ * little is ever touched, and would then cost 512 times as much (malloc: tdense.c). */
 static void ask_huge_pages(struct heap *h, uintptr_t from, size_t n,
                            size_t npages) {
   uint64_t least = (uint64_t)h->opt.hugepages << 20;
   if (least == 0 || npages > HUGE_MAX_PAGES ||
       memstat_load(&h->stats.heap_inuse) < least)
     return;
-  pagealloc_ask_huge(&h->pages, from, n);
+  (void)pagealloc_ask_huge(&h->pages, from, n);
+}
+
+bool mheap_ask_huge(struct heap *h, uintptr_t base, size_t n) {
+  uintptr_t from = align_down(base, PALLOC_CHUNK_BYTES);
+  uintptr_t to = align_up(base + n, PALLOC_CHUNK_BYTES);
+  mutex_lock(&h->lock);
+  size_t asked = pagealloc_ask_huge(&h->pages, from, to - from);
+  mutex_unlock(&h->lock);
+  return asked > 0;
 }
 
 bool mheap_grow_locked(struct heap *h, size_t npages) {

@@ -9,7 +9,7 @@
  *      were never used
  *   2. the inbox: spans of which others freed a good part
  *   3. the partial list
- *   4. what ended threads left (th->central)
+ *   4. what ended threads left (th->central, and warm caches before the heap grows)
  *   5. the page heap
  *
  * Places of a span:
@@ -292,6 +292,8 @@ static struct mspan *next_span(struct tcache *t, unsigned sc) {
   struct mspan *s;
   s = take_partial(t, sc);
   if (!s) s = theap_take_orphan(t->th, t, sc);
+  if (!s && theap_cool_to_grow(t->th, pages_for_span(t, sc)))
+    s = theap_take_orphan(t->th, t, sc);
   if (!s) s = new_span(t, sc);
   return s;
 }

@@ -58,6 +58,9 @@
 #define TCACHE_DIRECT_MAX 1024u
 #define TCACHE_CLASSES NUM_SIZE_CLASSES
 
+/* Caches of ended threads that wait, as they are, for the next threads. */
+#define THEAP_WARM_MAX 4u
+
 enum tspan_place { TSPAN_CURRENT, TSPAN_PARTIAL, TSPAN_FULL };
 
 _Static_assert(MAX_SMALL_SIZE % 128 == 0, "headoff128");
@@ -96,16 +99,25 @@ struct tcache {
   bool attached;        /* lock of the theap */
 };
 
+/* tdense.c: what large blocks are like. */
+struct tdense {
+  struct atomic_u64 watched; /* (a) one of them, 0: none */
+  struct atomic_u32 looks;   /* (a) at it so far */
+  struct atomic_u32 score;   /* (a) dense ones in a row */
+};
+
 /* What all threads of a malloc heap share. */
 struct theap {
   struct heap *heap;
   struct mutex lock;        /* rank tcache */
   struct tcache central;    /* owns what ended threads left (lock) */
-  struct list caches;       /* attached ones (lock) */
-  struct list spare_caches; /* their threads ended (lock) */
+  struct list caches;       /* attached ones, and warm ones (lock) */
+  struct list spare_caches; /* without spans: their threads ended (lock) */
+  struct tcache *warm[THEAP_WARM_MAX]; /* (lock) */
+  struct atomic_u32 nwarm;             /* written under the lock */
   struct fixalloc alloc;    /* (lock) struct tcache */
-  struct atomic_u32 ncaches;
   struct spanstash stash;
+  struct tdense dense;
   struct atomic_u32 orphans[TCACHE_CLASSES]; /* (a) hint: partial of central */
   /* In-use pages by class, [0]: large objects; their sum, and what they were when
    * the sum was highest (within 1/32). */
@@ -277,11 +289,12 @@ bool theap_reclaim(struct theap *th, size_t bytes);
 /* Sets up *th (zeroed) on h, and the globals above. secret: random.
  * Errors: none that matter (the page map may have no room). */
 void theap_init(struct theap *th, struct heap *h, uint64_t secret);
-/* A tcache for a thread: a spare one or a new one; NULL: no memory. */
+/* A tcache for a thread: a warm, a spare or a new one; NULL: no memory. */
 struct tcache *tcache_attach(struct theap *th, int32_t tid);
 /* Sends every allocation of t's thread to the slow path (modes). */
 void tcache_slow_only(struct tcache *t);
-/* Its thread ends: what it owns goes to central, empty spans to the heap. */
+/* Its thread ends: the next one takes it, or what it owns goes to central and empty
+ * spans to the heap. */
 void tcache_detach(struct tcache *t);
 
 /* A slot of class sc (1..nclasses-1) when the list is empty; breaks off with a fatal
@@ -303,8 +316,7 @@ struct mspan *tcache_find(struct theap *th, uintptr_t p);
 void tcache_drain(struct tcache *t);
 /* Gives back every empty span of t, remote frees counted. The owner. */
 void tcache_trim(struct tcache *t);
-/* The same for what ended threads left, and for caches without threads. Any
- * thread. */
+/* The same for what ended threads left, warm caches among it. Any thread. */
 void theap_trim_orphans(struct theap *th);
 
 /* A span of npages for one large object; NULL: no memory. */

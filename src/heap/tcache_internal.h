@@ -66,11 +66,20 @@ void tremote_drop_claimed(struct tcache *t, struct mspan *s);
 /* Releases the partial spans of a class that are empty, remote frees counted. */
 void tcache_sift(struct tcache *t, unsigned sc);
 
+/* --- tdense.c: huge pages for large blocks --- */
+
+/* s is about to be handed out; about to be given back. Takes the heap's lock. */
+void tdense_begin(struct theap *th, struct mspan *s);
+void tdense_end(struct theap *th, const struct mspan *s);
+
 /* --- theap.c: what threads share --- */
 
 /* A span of class sc that an ended thread left, now t's and in no list; NULL:
  * none. */
 struct mspan *theap_take_orphan(struct theap *th, struct tcache *t,
                                 unsigned sc);
+/* npages more would be more than ever: what warm caches hold is for all, as orphans
+ * or free pages. False: they would not, or there are none. */
+bool theap_cool_to_grow(struct theap *th, size_t npages);
 
 #endif

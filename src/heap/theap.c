@@ -3,11 +3,16 @@
  * What the threads of a malloc heap share: the list of their caches, the spans
  * that ended threads left behind, and the slow way of a free.
  *
- * A thread that ends gives its empty spans back and leaves the others to
- * th->central, a tcache like any other that is used under th->lock. A thread that
- * needs a span of a class takes one from there before it takes pages. The struct
- * of an ended thread's cache stays for ever and serves a later thread: somebody
- * who has read it as an owner may still send it a notice.
+ * The caches of the threads that ended last stay as they are, warm: in a program with
+ * many short threads the next one takes it, with lists and spans that are in the
+ * processor's cache (thread_churn of bench/malloc: @@). There are a few of them at
+ * most, until the program rests, or would take more pages than ever.
+ *
+ * What another thread leaves, and a cache that is warm no longer: the empty spans go
+ * back, the others to th->central, a tcache like any other that is used under th->lock.
+ * A thread that needs a span of a class takes one from there before it takes pages. The
+ * struct of such a cache stays for ever and serves a later thread: somebody who has read
+ * it as an owner may still send it a notice.
  */
 #include "heap/mheap_internal.h"
 #include "heap/tcache_internal.h"
@@ -90,21 +95,34 @@ static struct tcache *take_cache_locked(struct theap *th) {
   return t;
 }
 
+/* The one whose thread ended last; NULL: none. */
+static struct tcache *take_warm_locked(struct theap *th) {
+  uint32_t n = atomic_u32_load_relaxed(&th->nwarm);
+  if (n == 0) return NULL;
+  atomic_u32_store_relaxed(&th->nwarm, n - 1);
+  return th->warm[n - 1];
+}
+
 struct tcache *tcache_attach(struct theap *th, int32_t tid) {
   mutex_lock(&th->lock);
-  struct tcache *t = take_cache_locked(th);
-  if (t) {
+  struct tcache *t = take_warm_locked(th);
+  if (!t && (t = take_cache_locked(th)) != NULL) {
     tcache_begin(t);
-    t->tid = tid;
     t->attached = true;
     list_push_back(&th->caches, &t->link);
-    atomic_u32_fetch_add_relaxed(&th->ncaches, 1);
   }
+  if (t) t->tid = tid;
   mutex_unlock(&th->lock);
   return t;
 }
 
 /* --- what ended threads leave --- */
+
+/* By 1/32 at least. */
+static bool is_new_peak(const struct theap *th, uint64_t pages) {
+  uint64_t peak = atomic_u64_load_relaxed(&th->peak_pages);
+  return pages > peak + peak / 32;
+}
 
 /* The spans of one of t's lists become central's, filed as they are: what others see
  * of them, the remote word, tells nothing of the owner. */
@@ -118,14 +136,8 @@ static void leave_list_locked(struct theap *th, struct tcache *t,
   list_append(to, from);
 }
 
-void tcache_detach(struct tcache *t) {
-  struct theap *th = t->th;
-  tcache_drain(t);
-  for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++) {
-    tcache_settle_current(t, sc);
-    tcache_sift(t, sc);
-  }
-  mutex_lock(&th->lock);
+/* After tcache_trim. */
+static void leave_all_locked(struct theap *th, struct tcache *t) {
   for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++) {
     struct tcache_bin *b = &t->bin[sc], *c = &th->central.bin[sc];
     if (!list_empty(&b->partial)) atomic_u32_store_relaxed(&th->orphans[sc], 1);
@@ -138,9 +150,47 @@ void tcache_detach(struct tcache *t) {
   t->attached = false;
   list_remove(&t->link);
   list_push_front(&th->spare_caches, &t->link);
-  atomic_u32_fetch_sub_relaxed(&th->ncaches, 1);
+}
+
+static bool keep_warm_locked(struct theap *th, struct tcache *t) {
+  uint32_t n = atomic_u32_load_relaxed(&th->nwarm);
+  if (n == THEAP_WARM_MAX) return false;
+  t->tid = 0;
+  th->warm[n] = t;
+  atomic_u32_store_relaxed(&th->nwarm, n + 1);
+  return true;
+}
+
+void tcache_detach(struct tcache *t) {
+  struct theap *th = t->th;
+  mutex_lock(&th->lock);
+  bool warm = keep_warm_locked(th, t);
   mutex_unlock(&th->lock);
+  if (!warm) {
+    tcache_trim(t);
+    mutex_lock(&th->lock);
+    leave_all_locked(th, t);
+    mutex_unlock(&th->lock);
+  }
   if (th->freed) th->freed(th);
+}
+
+static void cool_all_locked(struct theap *th) {
+  struct tcache *t;
+  while ((t = take_warm_locked(th)) != NULL) {
+    tcache_trim(t);
+    leave_all_locked(th, t);
+  }
+}
+
+bool theap_cool_to_grow(struct theap *th, size_t npages) {
+  if (likely(atomic_u32_load_relaxed(&th->nwarm) == 0)) return false;
+  if (!is_new_peak(th, atomic_u64_load_relaxed(&th->pages) + npages))
+    return false;
+  mutex_lock(&th->lock);
+  cool_all_locked(th);
+  mutex_unlock(&th->lock);
+  return true;
 }
 
 static bool central_has_mail(struct theap *th) {
@@ -184,6 +234,7 @@ struct mspan *theap_take_orphan(struct theap *th, struct tcache *t,
 
 void theap_trim_orphans(struct theap *th) {
   mutex_lock(&th->lock);
+  cool_all_locked(th);
   list_for_each(l, &th->spare_caches)
       tcache_drain(list_entry(l, struct tcache, link));
   tcache_trim(&th->central);
@@ -211,8 +262,7 @@ void theap_count_pages(struct theap *th, unsigned sc, int64_t npages) {
                (uint64_t)npages;
   if (n > atomic_u64_load_relaxed(&th->high_pages))
     atomic_u64_store_relaxed(&th->high_pages, n);
-  uint64_t peak = atomic_u64_load_relaxed(&th->peak_pages);
-  if (unlikely(npages > 0 && n > peak + peak / 32)) note_peak(th, n);
+  if (unlikely(npages > 0 && is_new_peak(th, n))) note_peak(th, n);
 }
 
 /* --- spans --- */

@@ -78,6 +78,7 @@ struct mspan *theap_alloc_large(struct theap *th, size_t size, size_t align,
   size_t npages = pages_for(size);
   struct mspan *s = take(th, npages, align_pages, 0, npages * MGC_PAGE_SIZE);
   if (!s) return NULL;
+  tdense_begin(th, s);
   *zero = !s->needzero;
   enter(th, s);
   return s;
@@ -109,6 +110,7 @@ static void leave(struct theap *th, struct mspan *s, bool released) {
 }
 
 void theap_free_large(struct theap *th, struct mspan *s) {
+  tdense_end(th, s);
   leave(th, s, false);
 }
 

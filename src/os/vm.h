@@ -44,6 +44,8 @@ struct vm_ops {
   /* -> None. */
   void (*free)(struct vm *vm, void *p, size_t n);
   void (*hugepage)(struct vm *vm, void *p, size_t n, bool enable);
+  /* Whether the physical page at p, of Ready memory, is there. */
+  bool (*resident)(struct vm *vm, void *p);
   /* The physical pages of Ready [from, from + n) move to Ready [to, to + n), which
    * lies apart and loses its own; from then reads as zero. Costs a part of what
    * copying does, and each place that was moved to keeps mappings of its own until

@@ -59,6 +59,11 @@ static void faulty_hugepage(struct vm *vm, void *p, size_t n, bool enable) {
   under->ops->hugepage(under, p, n, enable);
 }
 
+static bool faulty_resident(struct vm *vm, void *p) {
+  struct vm *under = faulty(vm)->under;
+  return under->ops->resident(under, p);
+}
+
 static bool faulty_move(struct vm *vm, void *from, void *to, size_t n,
                         size_t *moved) {
   struct vm_faulty *f = faulty(vm);
@@ -81,6 +86,7 @@ static const struct vm_ops faulty_ops = {
     .fault = faulty_fault,
     .free = faulty_free,
     .hugepage = faulty_hugepage,
+    .resident = faulty_resident,
     .move = faulty_move,
     .renew = faulty_renew,
 };

@@ -169,6 +169,15 @@ static void linux_hugepage(struct vm *vm, void *p, size_t n, bool enable) {
   errno = saved;
 }
 
+static bool linux_resident(struct vm *vm, void *p) {
+  int saved = errno;
+  unsigned char there = 0;
+  uintptr_t page = align_down((uintptr_t)p, vm->page_size);
+  bool known = mincore((void *)page, vm->page_size, &there) == 0;
+  errno = saved;
+  return known && (there & 1);
+}
+
 /* One mremap moves what lies in one mapping; a block that was moved and then grew
  * in place lies in two. So a refusal is tried again by halves, down to this. */
 #define MOVE_MIN_BYTES ((size_t)128 << 10)
@@ -215,6 +224,7 @@ static const struct vm_ops linux_ops = {
     .fault = linux_fault,
     .free = linux_free,
     .hugepage = linux_hugepage,
+    .resident = linux_resident,
     .move = linux_move,
     .renew = linux_renew,
 };

@@ -183,15 +183,16 @@ struct pagecache pagealloc_alloc_to_cache(struct pagealloc *p);
 bool pagealloc_manages(const struct pagealloc *p, uintptr_t addr);
 
 /**
- * Asks the kernel for huge pages in [base, base + size). A chunk of which part of a
- * huge page is given back later is withdrawn from that: the kernel would fill the
- * hole again (khugepaged, max_ptes_none).
+ * Asks the kernel for huge pages in [base, base + size), where it was not asked before.
+ * A chunk of which part of a huge page is given back later is withdrawn from that: the
+ * kernel would fill the hole again (khugepaged, max_ptes_none).
  *
  * Units:   bytes; multiples of PALLOC_CHUNK_BYTES, given to grow before.
+ * Returns: in how many of them it was not.
  * Errors:  none; it is advice, and nothing happens where there are no huge pages.
  * Threads: lock held.
  */
-void pagealloc_ask_huge(struct pagealloc *p, uintptr_t base, size_t size);
+size_t pagealloc_ask_huge(struct pagealloc *p, uintptr_t base, size_t size);
 
 /* How pagealloc_scavenge chooses, and whom it tells. */
 struct scavenge_policy {

@@ -32,13 +32,20 @@ static void free_scavenged(struct pagealloc *p, size_t rel, unsigned npages) {
   pagetree_update(p, rel, npages, PAGERUN_FREE);
 }
 
-void pagealloc_ask_huge(struct pagealloc *p, uintptr_t base, size_t size) {
+size_t pagealloc_ask_huge(struct pagealloc *p, uintptr_t base, size_t size) {
   if (p->lock) assert_lock_held(p->lock);
-  if (huge_pages(p->vm) == 0) return;
-  size_t lo = rel_chunk(rel_of(p, base));
-  for (size_t i = 0; i < size >> PALLOC_CHUNK_SHIFT; i++)
-    p->scav.chunks[lo + i].huge = 1;
-  p->vm->ops->hugepage(p->vm, (void *)base, size, true);
+  if (huge_pages(p->vm) == 0) return 0;
+  size_t first = rel_chunk(rel_of(p, base)), asked = 0;
+  size_t n = size >> PALLOC_CHUNK_SHIFT;
+  for (size_t i = 0, run; i < n; i += run + 1) {
+    for (run = 0; i + run < n && !p->scav.chunks[first + i + run].huge; run++)
+      p->scav.chunks[first + i + run].huge = 1;
+    if (run == 0) continue;
+    p->vm->ops->hugepage(p->vm, (void *)(base + (i << PALLOC_CHUNK_SHIFT)),
+                         run << PALLOC_CHUNK_SHIFT, true);
+    asked += run << PALLOC_CHUNK_SHIFT;
+  }
+  return asked;
 }
 
 /* Whether giving the run back breaks up a huge page of a chunk that was asked to

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Pacing: arithmetic, so whole programs are simulated. */
+#include "base/compiler.h"
 #include "gc/pacer.h"
 #include "support/rng.h"
 #include <criterion/criterion.h>
@@ -77,10 +78,15 @@ Test(pacer, limit_leaves_headroom_and_never_starves_the_program) {
   in = (struct pacer_input){
       .heap_marked = 2 * MIB, .mapped_ready = 10 * MIB, .heap_alloc = 2 * MIB};
   cr_assert_gt(goal(c, in), 80 * MIB);
-  /* The limiter sets the limit aside. */
+  /* With the limiter on the limit gives way by as much as is needed, and no more. */
   c.percent = 100;
-  in = (struct pacer_input){
-      .heap_marked = 98 * MIB, .mapped_ready = 100 * MIB, .limiter_on = true};
+  in = (struct pacer_input){.heap_marked = 98 * MIB,
+                            .mapped_ready = 100 * MIB,
+                            .even_bytes = 20 * MIB};
+  cr_assert_lt(goal(c, in), 99 * MIB);
+  in.limiter_on = true;
+  cr_assert_eq(goal(c, in), 118 * MIB);
+  in.even_bytes = 500 * MIB;
   cr_assert_eq(goal(c, in), 196 * MIB);
 }
 
@@ -187,15 +193,65 @@ Test(pacer, sweep_ratio_finishes_before_the_trigger) {
 }
 
 /* There would be no further collection otherwise, and no end to growing. */
-Test(pacer, limit_set_aside_without_a_percentage_still_has_a_goal) {
+Test(pacer, limit_that_gives_way_without_a_percentage_still_has_a_goal) {
   struct pacer_config c = plain;
   c.percent = -1;
   c.memory_limit = 100 * (int64_t)MIB;
-  struct pacer_input in = {.heap_marked = 98 * MIB, .mapped_ready = 100 * MIB};
-  cr_assert_lt(goal(c, in), 99 * MIB);
-  in.limiter_on = true;
+  struct pacer_input in = {.heap_marked = 98 * MIB,
+                           .mapped_ready = 100 * MIB,
+                           .limiter_on = true,
+                           .even_bytes = 98 * MIB};
   cr_assert_eq(goal(c, in), 196 * MIB);
   /* Who has switched both off wants no collection. */
   c.memory_limit = PACER_NO_LIMIT;
   cr_assert_eq(goal(c, in), PACER_NO_GOAL);
+}
+
+/* A program with `alive` bytes under a limit of 100 MiB allocates 500 MB in a second,
+ * and each cycle stops it for 50 ms; for 30 s of simulated time. */
+static void near_the_limit(uint64_t alive, double *share, uint64_t *peak) {
+  const int64_t stop_ns = 50000000, run_ns = (int64_t)30 * 1000000000;
+  struct pacer_config c = plain;
+  c.memory_limit = 100 * (int64_t)MIB;
+  struct pacer p;
+  struct limiter l;
+  pacer_init(&p, &c);
+  limiter_init(&l, 2);
+  int64_t now = 0, ran = 0;
+  uint64_t live = 0;
+  *peak = 0;
+  while (now < run_ns) {
+    int64_t program_ns = p.trigger > live ? (int64_t)(p.trigger - live) * 2 : 0;
+    live += (uint64_t)program_ns / 2;
+    now += program_ns;
+    if (now > run_ns / 2) ran += program_ns;
+    if (live > *peak) *peak = live;
+    limiter_begin_stop(&l, false, now);
+    struct pacer_end e = {.now_ns = now += stop_ns,
+                          .heap_live = live,
+                          .heap_marked = alive,
+                          .taken_ns = stop_ns,
+                          .program_ns = program_ns,
+                          .memory = {live, 0, live},
+                          .forced = true};
+    limiter_end_stop(&l, now);
+    pacer_end_cycle(&p, &e);
+    pacer_stop_next(&p, limiter_limits(&l));
+    live = alive;
+  }
+  *share = (double)ran / (double)(run_ns / 2);
+}
+
+Test(pacer, a_program_near_its_limit_keeps_half_of_its_time) {
+  double share;
+  uint64_t peak;
+  const uint64_t alive[] = {50, 70, 80, 90, 95, 98, 100, 120};
+  for (size_t i = 0; i < array_len(alive); i++) {
+    near_the_limit(alive[i] * MIB, &share, &peak);
+    cr_assert_gt(share, 0.45, "%d MiB: %f", (int)alive[i], share);
+    /* 50 ms of allocation: 25 MB. */
+    uint64_t most = alive[i] * MIB + 26 * MIB;
+    if (most < 100 * MIB) most = 100 * MIB;
+    cr_assert_lt(peak, most, "%d MiB: %d", (int)alive[i], (int)(peak / MIB));
+  }
 }

@@ -165,9 +165,19 @@ static void any_step(struct pacer *p, struct rng *r, int64_t *now) {
   }
   default: {
     int64_t ns = (int64_t)rng_below(r, (uint64_t)S);
-    struct pacer_end e = {
-        *now, any(r), any(r), any(r) / 3, any(r) / 3,      any(r) / 3,
-        ns,   ns,     ns,     m,          rng_chance(r, 4)};
+    struct pacer_end e = {.now_ns = *now,
+                          .heap_live = any(r),
+                          .heap_marked = any(r),
+                          .heap_work = any(r) / 3,
+                          .stack_work = any(r) / 3,
+                          .globals_work = any(r) / 3,
+                          .background_ns = ns,
+                          .assist_ns = ns,
+                          .idle_ns = ns,
+                          .memory = m,
+                          .forced = rng_chance(r, 4),
+                          .taken_ns = ns,
+                          .program_ns = (int64_t)rng_below(r, 3)};
     pacer_end_cycle(p, &e);
   }
   }

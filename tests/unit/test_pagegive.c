@@ -89,7 +89,7 @@ Test(pagegive, free_scavenged_of_what_is_not_ours_is_fatal, .signal = SIGABRT) {
 Test(pagegive, chunk_with_a_hole_is_not_huge_any_more) {
   struct pagealloc *p = begin(2);
   struct scavenge_policy all = {.force = true};
-  pagealloc_ask_huge(p, CHUNK(BASE), 2 * PALLOC_CHUNK_BYTES);
+  (void)pagealloc_ask_huge(p, CHUNK(BASE), 2 * PALLOC_CHUNK_BYTES);
   cr_assert_eq(fix.ncalls, 1);
   cr_assert(fix.enable && fix.base == CHUNK(BASE));
   cr_assert_eq(fix.bytes, 2 * PALLOC_CHUNK_BYTES);
@@ -110,9 +110,21 @@ Test(pagegive, chunk_with_a_hole_is_not_huge_any_more) {
   pagealloc_verify(p);
 }
 
+Test(pagegive, what_was_asked_is_not_asked_again) {
+  struct pagealloc *p = begin(4);
+  size_t chunk = PALLOC_CHUNK_BYTES;
+  cr_assert_eq(pagealloc_ask_huge(p, CHUNK(BASE + 1), chunk), chunk);
+  cr_assert_eq(pagealloc_ask_huge(p, CHUNK(BASE), 4 * chunk), 3 * chunk);
+  cr_assert_eq(fix.ncalls, 3);
+  cr_assert_eq(fix.base, CHUNK(BASE + 2));
+  cr_assert_eq(fix.bytes, 2 * chunk);
+  cr_assert_eq(pagealloc_ask_huge(p, CHUNK(BASE), 4 * chunk), 0);
+  cr_assert_eq(fix.ncalls, 3);
+}
+
 Test(pagegive, without_huge_pages_nothing_is_asked) {
   struct pagealloc *p = begin(1);
   fix.f.vm.hugepage_size = 0;
-  pagealloc_ask_huge(p, CHUNK(BASE), PALLOC_CHUNK_BYTES);
+  (void)pagealloc_ask_huge(p, CHUNK(BASE), PALLOC_CHUNK_BYTES);
   cr_assert_eq(fix.ncalls, 0);
 }

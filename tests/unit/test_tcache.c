@@ -249,6 +249,64 @@ Test(tcache, what_an_ended_thread_leaves_is_taken_by_the_next) {
   cr_assert_eq(pages(th), 0, "%lu pages", (unsigned long)pages(th));
 }
 
+Test(tcache, the_next_thread_finds_the_cache_as_it_was_left) {
+  struct theap *th = make_theap(NULL);
+  enum { SC = 5 };
+  struct tcache *t = attach(th);
+  void *kept = take(t, SC), *last = take(t, SC);
+  give(t, last);
+  uint64_t before = pages(th);
+  tcache_detach(t);
+  struct tcache *next = attach(th);
+  cr_assert_eq(next, t);
+  cr_assert_eq(take(next, SC), last);
+  cr_assert_eq(pages(th), before);
+  give(next, last);
+  give(next, kept);
+  tcache_verify(next);
+}
+
+Test(tcache, more_threads_than_stay_warm_leave_to_central) {
+  struct theap *th = make_theap(NULL);
+  enum { N = THEAP_WARM_MAX + 3, SC = 5 };
+  struct tcache *t[N];
+  void *p[N];
+  for (int i = 0; i < N; i++) t[i] = attach(th);
+  for (int i = 0; i < N; i++) p[i] = take(t[i], SC);
+  for (int i = 0; i < N; i++) tcache_detach(t[i]);
+  cr_assert_eq(atomic_u32_load_relaxed(&th->nwarm), THEAP_WARM_MAX);
+  tcache_verify(&th->central);
+  cr_assert_gt(th->central.owned_bytes, 0);
+  struct tcache *free_all = attach(th);
+  for (int i = 0; i < N; i++) give(free_all, p[i]);
+  tcache_detach(free_all);
+  theap_trim_orphans(th);
+  cr_assert_eq(atomic_u32_load_relaxed(&th->nwarm), 0);
+  cr_assert_eq(pages(th), 0);
+}
+
+/* Otherwise a program would need what its ended threads had once more. */
+Test(tcache, the_heap_does_not_grow_while_warm_caches_have_room) {
+  struct theap *th = make_theap(NULL);
+  enum { N = 5000, SC = 5 };
+  static void *p[N];
+  struct tcache *stays = attach(th), *ends = attach(th);
+  void *one = take(stays, SC);
+  for (int i = 0; i < N; i++) p[i] = take(ends, SC);
+  uint64_t most = pages(th);
+  /* All but what keeps each span in use. */
+  for (int i = 0; i < N; i++)
+    if (i % 50) give(ends, p[i]);
+  tcache_detach(ends);
+  for (int i = 0; i < N; i++)
+    if (i % 50) p[i] = take(stays, SC);
+  cr_assert_leq(pages(th), most + most / 16 + 4, "%lu of %lu pages",
+                (unsigned long)pages(th), (unsigned long)most);
+  tcache_verify(stays);
+  tcache_verify(&th->central);
+  give(stays, one);
+}
+
 Test(tcache, a_notice_to_an_ended_thread_reaches_the_new_owner) {
   struct theap *th = make_theap(NULL);
   struct tcache *t = attach(th), *other = attach(th);

@@ -17,6 +17,8 @@ static struct vm_ops counting_ops;
 static unsigned nmoves, nrenews;
 static bool refuse_moves;
 static size_t move_at_most = SIZE_MAX;
+static unsigned nasked, ndropped; /* calls of hugepage and unused */
+static uintptr_t asked_lo, asked_hi;
 
 static bool count_move(struct vm *vm, void *from, void *to, size_t n,
                        size_t *moved) {
@@ -35,9 +37,28 @@ static void count_renew(struct vm *vm, void *p, size_t n, const char *name) {
   vm_system()->ops->renew(vm_system(), p, n, name);
 }
 
+static void count_asked(struct vm *vm, void *p, size_t n, bool enable) {
+  (void)vm;
+  if (!enable) return;
+  nasked++;
+  asked_lo = (uintptr_t)p;
+  asked_hi = asked_lo + n;
+  vm_system()->ops->hugepage(vm_system(), p, n, enable);
+}
+
+static void count_dropped(struct vm *vm, void *p, size_t n) {
+  (void)vm;
+  ndropped++;
+  vm_system()->ops->unused(vm_system(), p, n);
+}
+
+static uint32_t huge_from; /* option hugepages */
+
 static struct theap *make_theap(struct vm *vm) {
   struct heap *h = test_heap_cfg((struct heap_config){
-      .opt = {.window_log2 = 34}, .vm = vm, .classes = &sizeclasses_malloc});
+      .opt = {.window_log2 = 34, .hugepages = huge_from},
+      .vm = vm,
+      .classes = &sizeclasses_malloc});
   if (!h) return NULL;
   memset(&theap, 0, sizeof theap);
   theap_init(&theap, h, 0x123456789abcdefull);
@@ -50,6 +71,8 @@ static struct theap *counting_theap(void) {
   counting_ops = *vm_system()->ops;
   counting_ops.move = count_move;
   counting_ops.renew = count_renew;
+  counting_ops.hugepage = count_asked;
+  counting_ops.unused = count_dropped;
   counting_vm.ops = &counting_ops;
   return make_theap(&counting_vm);
 }
@@ -121,6 +144,96 @@ Test(tlarge, fresh_pages_are_said_to_be_zero_and_used_ones_are_not) {
   cr_assert(zero, "given back");
   cr_assert(all_zero(s));
   check_figures(th);
+}
+
+/* --- huge pages for dense blocks: tdense.c --- */
+
+enum { BLOCK_MIB = 6 };
+
+/* One large block comes and goes n times, written all over or at its begin. */
+static void take_and_free(struct theap *th, unsigned n, bool dense) {
+  for (unsigned i = 0; i < n; i++) {
+    struct mspan *s = take(th, BLOCK_MIB * MIB);
+    memset((void *)s->base, 1, dense ? BLOCK_MIB * MIB : 100);
+    theap_free_large(th, s);
+  }
+}
+
+/* With a heap of 1 MiB the option alone would ask for huge pages, but not for large. */
+static struct theap *huge_theap(void) {
+  huge_from = 1;
+  struct theap *th = counting_theap();
+  th->heap->vm->hugepage_size = 2 * MIB; /* also where there are none */
+  nasked = ndropped = 0;
+  return th;
+}
+
+Test(tlarge, blocks_that_are_written_all_over_get_huge_pages) {
+  struct theap *th = huge_theap();
+  take_and_free(th, 2, true);
+  cr_assert_eq(nasked, 0, "not known yet");
+  struct mspan *s = take(th, BLOCK_MIB * MIB);
+  cr_assert_eq(nasked, 1);
+  cr_assert(asked_lo <= s->base && asked_hi >= s->base + BLOCK_MIB * MIB);
+  cr_assert_eq(ndropped, 0, "they may be the last ones");
+  theap_free_large(th, s);
+  take_and_free(th, 20, true);
+  cr_assert_eq(nasked, 1, "once for each chunk");
+  check_figures(th);
+}
+
+Test(tlarge, a_block_of_which_little_is_written_does_not) {
+  struct theap *th = huge_theap();
+  for (int i = 0; i < 30; i++) {
+    /* Each in pages of its own, and one dense block between. */
+    struct mspan *s = take(th, BLOCK_MIB * MIB);
+    memset((void *)s->base, 1, 5000);
+    struct mspan *dense = take(th, BLOCK_MIB * MIB);
+    memset((void *)dense->base, 1, BLOCK_MIB * MIB);
+    theap_free_large(th, s);
+    theap_free_large(th, dense);
+    scavenge_now(th->heap, SIZE_MAX);
+  }
+  cr_assert_eq(nasked, 0);
+}
+
+Test(tlarge, blocks_that_stay_are_judged_when_the_next_are_made) {
+  struct theap *th = huge_theap();
+  for (int i = 0; i < 3; i++) {
+    struct mspan *s = take(th, BLOCK_MIB * MIB);
+    memset((void *)s->base, 1, BLOCK_MIB * MIB);
+  }
+  cr_assert_eq(nasked, 1, "the third");
+  /* One that is filled late is not held against them. */
+  (void)take(th, BLOCK_MIB * MIB);
+  struct mspan *s = take(th, BLOCK_MIB * MIB);
+  cr_assert(asked_hi >= s->base + BLOCK_MIB * MIB);
+  for (int i = 0; i < 6; i++) s = take(th, BLOCK_MIB * MIB);
+  cr_assert(asked_hi < s->base + BLOCK_MIB * MIB, "nobody writes them");
+}
+
+Test(tlarge, small_pages_give_way_when_blocks_come_and_go) {
+  struct theap *th = huge_theap();
+  struct mspan *low = take(th, 2 * BLOCK_MIB * MIB);
+  memset((void *)low->base, 1, 2 * BLOCK_MIB * MIB);
+  take_and_free(th, 12, true);
+  theap_free_large(th, low);
+  ndropped = 0;
+  bool zero = true;
+  struct mspan *s = theap_alloc_large(th, BLOCK_MIB * MIB, 16, &zero);
+  cr_assert_eq(s->base, low->base);
+  cr_assert_eq(ndropped, 1);
+  cr_assert_not(zero, "its ends were not dropped");
+  check_figures(th);
+}
+
+Test(tlarge, without_the_option_nobody_looks) {
+  huge_from = 0;
+  struct theap *th = counting_theap();
+  nasked = 0;
+  take_and_free(th, 20, true);
+  cr_assert_eq(nasked, 0);
+  cr_assert_eq(atomic_u64_load_relaxed(&th->dense.watched), 0);
 }
 
 Test(tlarge, alignment_and_absurd_sizes) {

@@ -112,6 +112,18 @@ Test(vm, map_of_a_part_leaves_the_rest_reserved, .signal = SIGSEGV) {
   touch_fatally(p + MIB);
 }
 
+Test(vm, resident_tells_which_pages_are_there) {
+  struct vm *vm = vm_system();
+  char *p = reserve_and_map(MIB);
+  vm->ops->hugepage(vm, p, MIB, false);
+  cr_assert_not(vm->ops->resident(vm, p));
+  touch(p + 5 * vm->page_size + 7);
+  cr_assert(vm->ops->resident(vm, p + 5 * vm->page_size + 9));
+  cr_assert_not(vm->ops->resident(vm, p + 6 * vm->page_size));
+  vm->ops->unused(vm, p, MIB);
+  cr_assert_not(vm->ops->resident(vm, p + 5 * vm->page_size));
+}
+
 Test(vm, unused_gives_the_pages_back_and_reads_zero) {
   struct vm *vm = vm_system();
   char *p = reserve_and_map(MIB);
