@@ -380,6 +380,8 @@ def parse(argv):
                         help="a row or a part: %(choices)s")
     args = parser.parse_args(argv)
     args.runs = args.runs or (1 if args.quick else 3)
+    # A program may work in a directory of its own.
+    args.library = args.library and os.path.abspath(args.library)
     args.scratch = os.path.abspath(args.scratch)
     os.makedirs(args.scratch, exist_ok=True)
     return args

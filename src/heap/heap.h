@@ -119,6 +119,9 @@ struct heap {
   struct heap_arena **all_arenas; /* (h) in order of creation */
   size_t narenas, all_arenas_cap; /* (h) */
   uint64_t last_heap_inuse;       /* (s) heap_inuse at the last mark end */
+  /* (a) bytes in use from which growth asks for huge pages; 0: never. By the option, and
+   * for malloc by the number of threads: theap.c. */
+  struct atomic_u64 huge_from;
   /* (a) Retained and mapped bytes to come down to; UINT64_MAX: no goal. */
   struct atomic_u64 scav_percent_goal, scav_limit_goal;
   struct atomic_u64 hard_limit; /* (a) bytes; UINT64_MAX: none. hardlimit.c */

@@ -176,7 +176,7 @@ static bool reserve_more(struct heap *h, size_t n) {
  * little is ever touched, and would then cost 512 times as much (malloc: tdense.c). */
 static void ask_huge_pages(struct heap *h, uintptr_t from, size_t n,
                            size_t npages) {
-  uint64_t least = (uint64_t)h->opt.hugepages << 20;
+  uint64_t least = atomic_u64_load_relaxed(&h->huge_from);
   if (least == 0 || npages > HUGE_MAX_PAGES ||
       memstat_load(&h->stats.heap_inuse) < least)
     return;

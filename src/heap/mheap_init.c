@@ -55,6 +55,7 @@ enum heap_init_status heap_init(struct heap *h, const struct heap_config *cfg,
   h->vm = cfg->vm;
   h->classes = cfg->classes;
   h->opt = cfg->opt;
+  atomic_u64_store_relaxed(&h->huge_from, (uint64_t)cfg->opt.hugepages << 20);
   if (!is_pow2(h->vm->page_size) || h->vm->page_size > MGC_PAGE_SIZE) {
     print_format(detail, detail_size,
                  "physical pages of %zu bytes: at most %zu can be used",

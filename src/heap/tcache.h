@@ -112,6 +112,7 @@ struct theap {
   struct mutex lock;        /* rank tcache */
   struct tcache central;    /* owns what ended threads left (lock) */
   struct list caches;       /* attached ones, and warm ones (lock) */
+  uint64_t ncaches;         /* in that list (lock) */
   struct list spare_caches; /* without spans: their threads ended (lock) */
   struct tcache *warm[THEAP_WARM_MAX]; /* (lock) */
   struct atomic_u32 nwarm;             /* written under the lock */

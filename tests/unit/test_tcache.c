@@ -285,6 +285,27 @@ Test(tcache, more_threads_than_stay_warm_leave_to_central) {
   cr_assert_eq(pages(th), 0);
 }
 
+Test(tcache, each_thread_puts_off_huge_pages) {
+  struct heap_config cfg = {.opt = {.window_log2 = 34, .hugepages = 8},
+                            .vm = vm_system(),
+                            .classes = &sizeclasses_malloc};
+  struct heap *h = test_heap_cfg(cfg);
+  static struct theap th;
+  theap_init(&th, h, 1);
+  struct tcache *t[20];
+  uint64_t one = 0;
+  for (int i = 0; i < 20; i++) {
+    t[i] = attach(&th);
+    if (i == 0) one = atomic_u64_load_relaxed(&h->huge_from);
+  }
+  cr_assert_gt(one, (uint64_t)8 << 20);
+  uint64_t many = atomic_u64_load_relaxed(&h->huge_from);
+  cr_assert_eq(many - one, 19 * (one - ((uint64_t)8 << 20)));
+  for (int i = 0; i < 20; i++) tcache_detach(t[i]);
+  theap_trim_orphans(&th);
+  cr_assert_eq(atomic_u64_load_relaxed(&h->huge_from), (uint64_t)8 << 20);
+}
+
 /* Otherwise a program would need what its ended threads had once more. */
 Test(tcache, the_heap_does_not_grow_while_warm_caches_have_room) {
   struct theap *th = make_theap(NULL);

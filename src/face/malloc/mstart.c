@@ -55,8 +55,7 @@ static bool flag_option(const char *name, const char **bad) {
   return on;
 }
 
-/* Huge pages from 64 MiB on: fragmentation and regrowth (bench/malloc/regrow.c) takes
- * 0.52 of the time, rptest.c 0.82, compilers 0.96 to 1.04, with the same peaks. */
+/* Huge pages from 8 MiB on: docs/memory.md has what they save. */
 #define FACE_OPTIONS "hugepages=8"
 
 static const char *load_options(struct mface_options *o,
