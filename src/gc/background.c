@@ -6,7 +6,9 @@
  * and gives the processor away between batches. Threads that take a new span pay
  * for it in proportion (sweep_credit): so many pages for each byte allocated that
  * all are swept when the next cycle is due, even if the sweeper never runs (Go:
- * deductSweepCredit). What is left is swept by the next cycle.
+ * deductSweepCredit). What is left is swept by the next cycle. Near a memory limit, where
+ * little can be allocated from one cycle to the next, sweeping takes as long as marking;
+ * it is counted as the collector's time then (limiter.c).
  *
  * The scavenger thread returns memory at the pace of page/scavpace.c while
  * scavenge_excess says that there is too much.
@@ -29,6 +31,9 @@
 #include "page/scavpace.h"
 
 #define SWEEP_BATCH 10
+/* Pages to sweep for each MiB, at which it is no longer a small part of allocating: 128
+ * when the heap doubles, eight times as many when it grows by an eighth. */
+#define MANY_PER_MB 1024u
 #define SCAV_IDLE_NS 5000000000 /* Go's cooldown after finding nothing */
 /* A periodic cycle that has not begun by then is asked for again. */
 #define PERIOD_RETRY_NS ((int64_t)1000000000)
@@ -92,6 +97,24 @@ static void sweeper_main(void *arg) {
   }
 }
 
+void background_note_sweep(struct gc *g, int64_t ns) {
+  unsigned threads = atomic_u32_load_relaxed(&thread_registry.count);
+  unsigned others = threads > 0 ? threads - 1 : 0;
+  atomic_i64_fetch_add_relaxed(&g->bg.swept_ns, ns);
+  /* Other processors are the collector's too when there is no thread for them. */
+  unsigned procs = others < g->nprocs ? g->nprocs - others : 1;
+  limiter_add_assist(&g->pace.limiter, ns * procs);
+}
+
+static void sweep_until(struct gc *g, uint64_t due) {
+  struct background *b = &g->bg;
+  while (atomic_u64_load_relaxed(&b->pages_swept) < due) {
+    size_t n = sweep_one(g->h);
+    if (n == SIZE_MAX) break;
+    atomic_u64_fetch_add_relaxed(&b->pages_swept, n);
+  }
+}
+
 void gc_sweep_credit_hook(struct heap *h, size_t span_bytes, size_t npages) {
   struct gc *g = gc_of(h);
   struct background *b = &g->bg;
@@ -101,11 +124,14 @@ void gc_sweep_credit_hook(struct heap *h, size_t span_bytes, size_t npages) {
   uint64_t basis = atomic_u64_load_relaxed(&b->live_basis);
   uint64_t grown = (live > basis ? live - basis : 0) + span_bytes;
   uint64_t due = (grown * per_mb >> 20) + npages;
-  while (atomic_u64_load_relaxed(&b->pages_swept) < due) {
-    size_t n = sweep_one(h);
-    if (n == SIZE_MAX) break;
-    atomic_u64_fetch_add_relaxed(&b->pages_swept, n);
+  if (due <= atomic_u64_load_relaxed(&b->pages_swept)) return;
+  if (likely(per_mb < MANY_PER_MB)) {
+    sweep_until(g, due);
+    return;
   }
+  int64_t begin = clock_nanotime();
+  sweep_until(g, due);
+  background_note_sweep(g, clock_nanotime() - begin);
 }
 
 /* --- scavenging --- */

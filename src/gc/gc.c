@@ -242,26 +242,13 @@ void gc_note_cycle(struct gc *g, const struct gc_times *t) {
   if (unlikely(g->h->opt.trace_gc)) gc_trace_cycle(g, t);
 }
 
-/* Near a memory limit this is half of a cycle. What other threads do meanwhile is the
- * program's. */
-static void sweep_before(struct cycle *c) {
-  struct gc *g = c->g;
-  int64_t begin = clock_nanotime(), own = clock_thread_cpu();
-  int64_t others = clock_process_cpu();
-  sweep_all(g->h);
-  own = clock_thread_cpu() - own;
-  others = clock_process_cpu() - others - own;
-  int64_t taken = clock_nanotime() - begin;
-  c->t.swept += taken;
-  taken = taken * g->nprocs - others;
-  if (taken > 0) limiter_add_assist(&g->pace.limiter, taken);
-}
-
 /* False: the world could not be stopped while we hold the loader's lock. */
 static bool run_cycle(struct cycle *c) {
   struct gc *g = c->g;
   struct heap *h = g->h;
-  sweep_before(c);
+  int64_t sweeps = clock_nanotime();
+  sweep_all(h);
+  background_note_sweep(g, clock_nanotime() - sweeps);
   c->t.goal = g->pace.pacer.goal;
   c->t.begin = clock_nanotime();
   if (!world_stop(&g->world, GC_STOP_PATIENCE_NS)) return false;

@@ -592,10 +592,14 @@ void pace_end(struct gc *g, const struct gc_times *t) {
       .memory = memory_of(g, t->live_at_end),
       .forced = t->forced || !t->beside,
   };
+  int64_t swept = atomic_i64_exchange_acq_rel(&g->bg.swept_ns, 0);
   if (!t->beside) {
-    e.taken_ns = now - t->begin + t->swept;
     int64_t last = atomic_i64_load_relaxed(&p->last_end);
-    e.program_ns = t->begin - t->swept - (last ? last : g->start_time);
+    int64_t since = t->begin - (last ? last : g->start_time);
+    /* Several threads may have swept at once. */
+    if (swept > since - since / 16) swept = since - since / 16;
+    e.taken_ns = now - t->begin + swept;
+    e.program_ns = since - swept;
   }
   pace_note_stop(g, t->beside ? t->marked : t->begin, now, false);
   lock(p);

@@ -27,6 +27,7 @@ struct background {
   struct atomic_u64 pages_swept;  /* (a) since then, by us */
   struct atomic_u64 live_basis;   /* (a) heap_live then */
   struct atomic_u64 pages_per_mb; /* (a) to sweep for 1 MiB allocated */
+  struct atomic_i64 swept_ns;     /* (a) since a cycle's end: sweeping that counts */
 };
 
 /* How a heap is marked. */
@@ -145,6 +146,8 @@ void checkmark_run(struct gc *g, bool exact);
 void background_start(struct gc *g);
 /* Sweeps some spans, as a thread of the library. False: nothing is left. */
 bool background_sweep_batch(struct gc *g);
+/* Sweeping has kept the calling thread from its work for ns. */
+void background_note_sweep(struct gc *g, int64_t ns);
 /* New debt for proportional sweeping: for a cycle that has just ended, and for another
  * trigger before the next. (g) */
 void background_new_cycle(struct gc *g, uint64_t trigger);
@@ -157,7 +160,6 @@ struct gc_times {
    * marking, from begin to stopped and from marked to end. */
   int64_t begin, stopped, marked, end;
   int64_t retried; /* ns, of other pauses, before begin */
-  int64_t swept;   /* ns, before begin: what the last cycle left */
   uint64_t live_before, live_at_end, live_after, goal;
   bool forced, beside;
   bool periodic; /* nothing but time has asked for it */
