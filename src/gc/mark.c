@@ -214,6 +214,15 @@ MGC_NOINLINE void mark_push_big(struct marker *k, struct slot_ref r) {
                 push_words);
 }
 
+/* A word of the bitmap is one of the mark bits, too. */
+MGC_NOINLINE void mark_push_pointers(struct marker *k, struct slot_ref r,
+                                     uint64_t slots) {
+  uintptr_t p = mspan_slot(r.s, (unsigned)align_down(r.index, 64));
+  const struct heap_arena *a = arena_of(&k->m->h->arenas, p);
+  uint64_t mask = slots & heapbits_load(a, p, p + 64 * PTR_BYTES);
+  if (mask) push_words(k, p, mask);
+}
+
 /* --- the loop --- */
 
 MGC_NOINLINE bool mark_look_around(struct marker *k) {

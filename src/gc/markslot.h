@@ -58,21 +58,27 @@ static MGC_ALWAYS_INLINE bool find_slot(uintptr_t origin, uintptr_t p,
   return true;
 }
 
-/* Marks the slot. True: it was an object without a mark. *first: no other of its
- * 64 was marked. */
-static MGC_ALWAYS_INLINE bool mark_slot(struct slot_ref r, bool shared,
-                                        bool *first) {
-  struct mspan_bits *b = &r.s->bits[r.index / 64];
-  uint64_t bit = 1ull << (r.index % 64);
+/* Marks slots of one word. Returns those that were objects without a mark. *first: no
+ * other of the 64 was marked. */
+static MGC_ALWAYS_INLINE uint64_t mark_slots(struct mspan_bits *b,
+                                             uint64_t slots, bool shared,
+                                             bool *first) {
   /* acquire: before alloc; pairs with the release in mspan_return_slots */
   uint64_t mark = atomic_u64_load_acquire(&b->mark);
-  if (!(atomic_u64_load_relaxed(&b->alloc) & ~mark & bit)) return false;
+  uint64_t new = slots & ~mark &atomic_u64_load_relaxed(&b->alloc);
+  if (!new) return 0;
   if (shared)
-    mark = atomic_u64_fetch_or_seq_cst(&b->mark, bit); /* spanq I1 */
+    mark = atomic_u64_fetch_or_seq_cst(&b->mark, new); /* spanq I1 */
   else
-    atomic_u64_store_relaxed(&b->mark, mark | bit);
+    atomic_u64_store_relaxed(&b->mark, mark | new);
   *first = mark == 0;
-  return !shared || !(mark & bit);
+  return shared ? new & ~mark : new;
+}
+
+static MGC_ALWAYS_INLINE bool mark_slot(struct slot_ref r, bool shared,
+                                        bool *first) {
+  return mark_slots(&r.s->bits[r.index / 64], 1ull << (r.index % 64), shared,
+                    first) != 0;
 }
 
 /* Pushes the words of mask from w on. k has room for 64 (work I3). Masks whose
@@ -130,6 +136,8 @@ MGC_COLD void mark_note_span(struct marker *k, struct mspan *s);
 /* Pushes what is in a slot whose class has no slot_words, or the rest of a large
  * object. */
 void mark_push_big(struct marker *k, struct slot_ref r);
+/* Pushes what is in slots of one word, which have 8 bytes; r is one of them. */
+void mark_push_pointers(struct marker *k, struct slot_ref r, uint64_t slots);
 void mark_push_piece(struct marker *k, uintptr_t edge);
 /* After about 128 edges. True: k is to leave, with what it has. */
 bool mark_look_around(struct marker *k);

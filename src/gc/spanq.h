@@ -32,8 +32,8 @@
  *   I3  a span is in at most one queue: only who changes owned from SPANQ_UNOWNED
  *       puts it there, and only who took it from there changes it back. So the
  *       queues never hold more entries than there are spans
- *   I4  SPANQ_ONE means that every mark but the entry's was or will be told by a
- *       spanq_note of its own: a claim of one slot leaves nothing behind
+ *   I4  SPANQ_ONE means that every mark but the entry's was or will be told by
+ *       another spanq_note: a claim of one slot leaves nothing behind
  *
  * Each marker has a queue of its own, which nobody else touches: a ring of the oldest
  * entries, and behind it a chain of blocks of SPANQ_BLOCK. Order matters here. On a
@@ -75,12 +75,14 @@ struct spanq_span {
   unsigned nsets;                /* (nelems + 63) / 64 */
 };
 
-/* Tells of a mark bit that the caller has just set, with seq_cst when markers
- * share. True: the caller has to queue the span. */
-static MGC_ALWAYS_INLINE bool spanq_note(struct atomic_u8 *owned, bool shared) {
+/* Tells of a mark bit, or of several (`more`), that the caller has just set, with
+ * seq_cst when markers share. True: the caller has to queue the span, with one of
+ * them. */
+static MGC_ALWAYS_INLINE bool spanq_note(struct atomic_u8 *owned, bool more,
+                                         bool shared) {
   uint8_t old = atomic_u8_load_seq_cst(owned);
   while (old != SPANQ_MANY) {
-    uint8_t new = old == SPANQ_UNOWNED ? SPANQ_ONE : SPANQ_MANY;
+    uint8_t new = old == SPANQ_UNOWNED && !more ? SPANQ_ONE : SPANQ_MANY;
     if (!shared)
       atomic_u8_store_relaxed(owned, new);
     else if (!atomic_u8_cas_seq_cst(owned, &old, new))

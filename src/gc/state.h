@@ -27,7 +27,8 @@ struct background {
   struct atomic_u64 pages_swept;  /* (a) since then, by us */
   struct atomic_u64 live_basis;   /* (a) heap_live then */
   struct atomic_u64 pages_per_mb; /* (a) to sweep for 1 MiB allocated */
-  struct atomic_i64 swept_ns;     /* (a) since a cycle's end: sweeping that counts */
+  struct atomic_i64
+      swept_ns; /* (a) since a cycle's end: sweeping that counts */
 };
 
 /* How a heap is marked. */

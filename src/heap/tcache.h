@@ -116,7 +116,7 @@ struct theap {
   struct list spare_caches; /* without spans: their threads ended (lock) */
   struct tcache *warm[THEAP_WARM_MAX]; /* (lock) */
   struct atomic_u32 nwarm;             /* written under the lock */
-  struct fixalloc alloc;    /* (lock) struct tcache */
+  struct fixalloc alloc;               /* (lock) struct tcache */
   struct spanstash stash;
   struct tdense dense;
   struct atomic_u32 orphans[TCACHE_CLASSES]; /* (a) hint: partial of central */

@@ -294,6 +294,48 @@ Test(mark, several_markers_agree) {
     }
 }
 
+/* An array of pointers to boxes that lie one behind another, but for every third, and
+ * each with a pointer to bytes: their bits are set many at a time. */
+static void neighbours(const struct way *way, size_t size, unsigned helpers) {
+  enum { N = 30000 };
+  struct graph *g = graph_new(rng_from(1), way);
+  uint64_t bytes, objects, kept = 0;
+  uintptr_t top =
+      allocate(g, (size_t)N * 8, CONSERVATIVE, &mgc_type_conservative);
+  for (size_t i = 0; i < N; i++) {
+    uintptr_t box = allocate(g, size, CONSERVATIVE, &mgc_type_conservative);
+    *(uintptr_t *)box = allocate(g, 24, NOSCAN, mgc_run_zeroed);
+    if (i % 3 == 0) continue;
+    ((uintptr_t *)top)[i] = box;
+    kept++;
+  }
+  if (helpers) mark_make_helpers(g->m, helpers);
+  static struct root_range shard;
+  g->root[0] = top;
+  shard = (struct root_range){(uintptr_t)g->root, (uintptr_t)(g->root + 1)};
+  g->roots->shard = &shard;
+  g->roots->n = 1;
+  mcache_flush(g->h, g->c);
+  for (int round = 0; round < 3; round++) {
+    mark_prepare(g->m, 1 + helpers);
+    mark_run(g->m);
+    mark_sum(g->m, &bytes, &objects);
+    cr_assert_eq(objects, 1 + 2 * kept, "size=%zu helpers=%u objects=%lu", size,
+                 helpers, objects);
+    bool by_span = g->h->opt.markunit != MARKUNIT_OBJECT;
+    mheap_visit_spans(g->h, check_scanned, &by_span);
+    unmark_all(g);
+  }
+}
+
+Test(mark, neighbours_are_marked_together) {
+  static const size_t sizes[] = {8, 16, 24, 64, 640};
+  for (size_t way = 0; way < NWAYS; way++)
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+      for (unsigned helpers = 0; helpers < 3; helpers++)
+        neighbours(&ways[way], sizes[i], helpers);
+}
+
 /* A list of conservative cells, and an array of pointers to all of them. */
 static uintptr_t make_list(struct graph *g, size_t n, uintptr_t *array) {
   uintptr_t head = 0;

@@ -221,7 +221,7 @@ static bool mark(struct fake_span *s, unsigned slot, bool shared) {
 
 static bool mark_and_note(struct fake_span *s, unsigned slot, bool shared) {
   cr_assert(mark(s, slot, shared));
-  return spanq_note(&s->owned, shared);
+  return spanq_note(&s->owned, false, shared);
 }
 
 static bool set_is(const uint64_t *set, unsigned n, const unsigned *slots) {
@@ -254,7 +254,7 @@ static void check_protocol(struct fake_span *s, bool shared) {
   cr_assert_not(mark_and_note(s, 1, shared));
   cr_assert(mark(s, 2, shared));
   cr_assert(spanq_claim(&v, 0, shared, set));
-  cr_assert(spanq_note(&s->owned, shared));
+  cr_assert(spanq_note(&s->owned, false, shared));
   cr_assert_not(spanq_claim(&v, 2, shared, set));
   cr_assert_eq(set[0], 0);
 }
@@ -314,7 +314,7 @@ static void visit(struct worker *w, uint64_t object) {
   if (!mark(s, slot, true)) return;
   /* Counted before it can be scanned, so that marked > scanned while any waits. */
   atomic_u64_fetch_add_seq_cst(&graph.marked, 1);
-  if (!spanq_note(&s->owned, true)) return;
+  if (!spanq_note(&s->owned, false, true)) return;
   if (atomic_u32_fetch_add_relaxed(&s->nqueued, 1) != 0)
     atomic_u32_store_relaxed(&graph.twice, 1);
   spanq_put(&w->queue, spanq_entry_make(s, slot), &s->owned);
@@ -437,7 +437,7 @@ static void *mark_half(void *arg) {
     meet(s);
     for (unsigned slot = first; slot < SLOTS; slot += 2) {
       mark(s, slot, true);
-      if (!spanq_note(&s->owned, true)) continue;
+      if (!spanq_note(&s->owned, false, true)) continue;
       if (atomic_u32_fetch_add_relaxed(&s->nqueued, 1) != 0)
         atomic_u32_store_relaxed(&graph.twice, 1);
       atomic_u32_store_relaxed(&s->nqueued, 0);

@@ -55,10 +55,10 @@ static void count_dropped(struct vm *vm, void *p, size_t n) {
 static uint32_t huge_from; /* option hugepages */
 
 static struct theap *make_theap(struct vm *vm) {
-  struct heap *h = test_heap_cfg((struct heap_config){
-      .opt = {.window_log2 = 34, .hugepages = huge_from},
-      .vm = vm,
-      .classes = &sizeclasses_malloc});
+  struct heap *h = test_heap_cfg(
+      (struct heap_config){.opt = {.window_log2 = 34, .hugepages = huge_from},
+                           .vm = vm,
+                           .classes = &sizeclasses_malloc});
   if (!h) return NULL;
   memset(&theap, 0, sizeof theap);
   theap_init(&theap, h, 0x123456789abcdefull);
