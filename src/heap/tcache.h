@@ -84,9 +84,9 @@ struct tcache {
   /* The lists, by size class; [0] is always empty. What fast paths touch comes
    * first. */
   MGC_CACHE_ALIGNED struct tcache_list list[TCACHE_CLASSES];
-  /* (c) Offset of list[class] for each (size + 15) / 16 up to the maximum, or all
-   * 0, which is list[0]'s: tcache_slow_only. */
-  uint16_t headoff[TCACHE_DIRECT_MAX / 16 + 1];
+  /* (c) Offset of list[class] for each size up to the maximum, or all 0, which is
+   * list[0]'s: tcache_slow_only. */
+  uint16_t headoff[TCACHE_DIRECT_MAX + 1];
   /* (c) The same for larger ones, by (size + 127) / 128. */
   uint16_t headoff128[MAX_SMALL_SIZE / 128 + 1];
   struct tcache_bin bin[TCACHE_CLASSES];
@@ -200,6 +200,9 @@ static MGC_ALWAYS_INLINE bool tcache_follow(uintptr_t p, uintptr_t *next) {
 /* Pops t's list at the offset off, or the one at *head; 0: empty or broken. */
 static MGC_ALWAYS_INLINE uintptr_t tcache_take(struct tcache *t, size_t off) {
   uintptr_t p = tcache_list_at(t, &off)->head, next;
+#if defined(__x86_64__)
+  __asm__("" : "+a"(p)); /* where it will be returned */
+#endif
   if (!tcache_follow(p, &next)) return 0;
   tcache_list_at(t, &off)->head = next;
   ((uint64_t *)p)[1] = 0;

@@ -57,7 +57,8 @@ static void init_cache(struct tcache *t, struct theap *th) {
     list_init(&t->bin[i].full);
   }
   for (unsigned i = 0; i < array_len(t->headoff); i++)
-    t->headoff[i] = head_offset(tab, i * 16);
+    t->headoff[i] =
+        i % 16 == 1 || i == 0 ? head_offset(tab, i) : t->headoff[i - 1];
   for (unsigned i = 0; i < array_len(t->headoff128); i++)
     t->headoff128[i] = head_offset(tab, i * 128);
   list_init(&t->link);

@@ -76,7 +76,7 @@ Test(tcache, direct_tables_name_the_class_of_every_size) {
   const struct sizeclass_table *tab = &sizeclasses_malloc;
   for (size_t size = 1; size <= MAX_SMALL_SIZE; size++) {
     unsigned off = size <= TCACHE_DIRECT_MAX
-                       ? t->headoff[(size + 15) / 16]
+                       ? t->headoff[size]
                        : t->headoff128[(size + 127) / 128];
     size_t have = tab->size[off / sizeof t->list[0]];
     cr_assert_geq(have, size);

@@ -104,7 +104,7 @@ static MGC_COLD MGC_NOINLINE void *malloc_failed(void) {
 
 /* A thread without a cache, and any in a mode, has offset 0 everywhere. */
 static uint16_t headoff_for(const struct tcache *t, size_t size) {
-  if (size <= TCACHE_DIRECT_MAX) return t->headoff[(size + 15) / 16];
+  if (size <= TCACHE_DIRECT_MAX) return t->headoff[size];
   if (size <= MAX_SMALL_SIZE) return t->headoff128[(size + 127) / 128];
   return 0;
 }

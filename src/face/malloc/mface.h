@@ -76,7 +76,7 @@ size_t mface_usable(const void *p);
 static MGC_ALWAYS_INLINE void *mface_alloc_fast(size_t size) {
   if (unlikely(size > TCACHE_DIRECT_MAX)) return NULL;
   struct tcache *t = tcache_self;
-  return (void *)tcache_take(t, t->headoff[(size + 15) / 16]);
+  return (void *)tcache_take(t, t->headoff[size]);
 }
 
 /* Before any mode looked at it: the ordinary allocation, for the modes' own use and
