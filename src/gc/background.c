@@ -99,11 +99,14 @@ static void sweeper_main(void *arg) {
 
 void background_note_sweep(struct gc *g, int64_t ns) {
   unsigned threads = atomic_u32_load_relaxed(&thread_registry.count);
-  unsigned others = threads > 0 ? threads - 1 : 0;
-  atomic_i64_fetch_add_relaxed(&g->bg.swept_ns, ns);
-  /* Other processors are the collector's too when there is no thread for them. */
-  unsigned procs = others < g->nprocs ? g->nprocs - others : 1;
-  limiter_add_assist(&g->pace.limiter, ns * procs);
+  if (threads > g->nprocs) threads = g->nprocs;
+  if (threads == 0) threads = 1;
+  /* Others sweep at the same time, or are at work. */
+  atomic_i64_fetch_add_relaxed(&g->bg.swept_ns, ns / threads);
+  /* With the stopping collector no processor is nobody's (pace.c: note_idle): those for
+   * which there is no thread go with who has the time. */
+  if (!gc_is_beside(g)) ns = ns * g->nprocs / threads;
+  limiter_add_assist(&g->pace.limiter, ns);
 }
 
 static void sweep_until(struct gc *g, uint64_t due) {

@@ -10,14 +10,15 @@
  * may last that long, and only who collects for more than half of the time over
  * the long run finds the bucket full. While it is full the limit gives way: the
  * collector that stops the world lets the program have as much time as itself
- * (pacer.c), and the concurrent one asks for no assists and starts no idle workers, so that only the
- * background's share (a quarter) is left. The heap grows over its goal meanwhile.
+ * (pacer.c), and the concurrent one asks for no assists and starts no idle workers, so
+ * that only the background's share (a quarter) is left. The heap grows over its goal
+ * meanwhile.
  *
  * Two ways of telling it. limiter_update is given both times. By the clock, a
  * window [last_ns, now) of all processors is divided:
  *
- *   world stopped   all of it is the collector's, as is what sweeping before a stop
- *                   takes: the program waits for it (gc.c notes it as an assist)
+ *   world stopped   all of it is the collector's, as is what sweeping takes that the
+ *                   program waits for (background_note_sweep: as an assist)
  *   marking         background_share of it, and the assists noted in it
  *   else            the assists noted in it (none, mostly)
  *

@@ -180,7 +180,7 @@ static MGC_ALWAYS_INLINE bool mark_found(struct visit *v, const uint64_t *found,
   uint64_t any = 0;
   for (unsigned w = 0; w < v->nsets; w++) {
     struct mspan_bits *b = &v->s->bits[w];
-    /* acquire: before alloc, see mark_slot */
+    /* acquire: before alloc, see mark_slots */
     uint64_t mark = atomic_u64_load_acquire(&b->mark);
     uint64_t new = found[w] & ~mark &atomic_u64_load_relaxed(&b->alloc);
     toscan[w] = 0;
@@ -445,10 +445,12 @@ static MGC_ALWAYS_INLINE void drain(struct marker *k, const bool shared) {
     struct mspan *s = r.s;
     uintptr_t word = r.index / 64;
     uint64_t slots = 1ull << (r.index % 64);
+    unsigned before = held;
     while (held > 0 && is_in_word(&ring[get % MARK_RING], s, word)) {
       slots |= 1ull << (ring[get++ % MARK_RING].index % 64);
       held--;
     }
+    if (shared) k->budget = less_steps(k->budget, before - held);
     bool first;
     if (!(slots = mark_slots(&s->bits[word], slots, shared, &first))) continue;
     if (unlikely(first)) mark_note_span(k, s);

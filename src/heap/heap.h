@@ -215,9 +215,10 @@ struct mspan *mheap_alloc_large(struct heap *h, size_t size, size_t align,
 struct mspan *mheap_alloc_plain(struct heap *h, size_t npages,
                                 size_t align_pages, unsigned sizeclass);
 void mheap_free_struct(struct heap *h, struct mspan *s);
-/* Asks for huge pages in the chunks that [base, base + n), pages of the heap, lies in.
- * False: that was done before, or there are none. */
-bool mheap_ask_huge(struct heap *h, uintptr_t base, size_t n);
+/* Asks for the huge pages that lie in [base, base + n), or begin or end in a long one,
+ * pages that the caller has taken and does not use yet. drop: where that was not done before, the small ones that are
+ * there go back, with their contents. */
+void mheap_ask_huge(struct heap *h, uintptr_t base, size_t n, bool drop);
 /* The same as mheap_alloc_plain for one object, at a place with room more free
  * pages behind it where there is one, so that it can grow. */
 struct mspan *mheap_alloc_plain_with_room(struct heap *h, size_t npages,

@@ -183,13 +183,26 @@ static void ask_huge_pages(struct heap *h, uintptr_t from, size_t n,
   (void)pagealloc_ask_huge(&h->pages, from, n);
 }
 
-bool mheap_ask_huge(struct heap *h, uintptr_t base, size_t n) {
-  uintptr_t from = align_down(base, PALLOC_CHUNK_BYTES);
-  uintptr_t to = align_up(base + n, PALLOC_CHUNK_BYTES);
-  mutex_lock(&h->lock);
-  size_t asked = pagealloc_ask_huge(&h->pages, from, to - from);
-  mutex_unlock(&h->lock);
-  return asked > 0;
+/* Of a block of this length or more the huge pages at its ends are asked for, too, which
+ * are not its own alone. What is free beside it may so have memory that counts as given
+ * back, until it is used or freed once more: two fifths of the block at most, and seldom any,
+ * since blocks lie side by side. */
+#define WITH_ENDS_BYTES (5 * PAGEALLOC_HALF_BYTES)
+
+void mheap_ask_huge(struct heap *h, uintptr_t base, size_t n, bool drop) {
+  uintptr_t end = base + n, p = align_up(base, PAGEALLOC_HALF_BYTES);
+  uintptr_t last = align_down(end, PAGEALLOC_HALF_BYTES);
+  if (n >= WITH_ENDS_BYTES) {
+    p = align_down(base, PAGEALLOC_HALF_BYTES);
+    last = align_up(end, PAGEALLOC_HALF_BYTES);
+  }
+  for (; p < last; p += PAGEALLOC_HALF_BYTES) {
+    mutex_lock(&h->lock);
+    size_t asked = pagealloc_ask_huge(&h->pages, p, PAGEALLOC_HALF_BYTES);
+    mutex_unlock(&h->lock);
+    if (asked && drop && p >= base && p + PAGEALLOC_HALF_BYTES <= end)
+      h->vm->ops->unused(h->vm, (void *)p, PAGEALLOC_HALF_BYTES);
+  }
 }
 
 bool mheap_grow_locked(struct heap *h, size_t npages) {

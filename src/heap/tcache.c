@@ -386,6 +386,11 @@ static void return_list(struct tcache *t, unsigned sc) {
   give_list(t, p);
 }
 
+void tcache_return_lists(struct tcache *t) {
+  for (unsigned sc = 1; sc < t->th->heap->classes->nclasses; sc++)
+    return_list(t, sc);
+}
+
 /* --- trimming --- */
 
 void tcache_settle_current(struct tcache *t, unsigned sc) {

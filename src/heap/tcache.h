@@ -58,7 +58,7 @@
 #define TCACHE_DIRECT_MAX 1024u
 #define TCACHE_CLASSES NUM_SIZE_CLASSES
 
-/* Caches of ended threads that wait, as they are, for the next threads. */
+/* Caches of ended threads that wait, with their spans, for the next threads. */
 #define THEAP_WARM_MAX 4u
 
 enum tspan_place { TSPAN_CURRENT, TSPAN_PARTIAL, TSPAN_FULL };
@@ -101,9 +101,11 @@ struct tcache {
 
 /* tdense.c: what large blocks are like. */
 struct tdense {
-  struct atomic_u64 watched; /* (a) one of them, 0: none */
-  struct atomic_u32 looks;   /* (a) at it so far */
-  struct atomic_u32 score;   /* (a) dense ones in a row */
+  struct atomic_u64 watched;     /* (a) one of them, 0: none */
+  struct atomic_u32 looks;       /* (a) at it so far */
+  struct atomic_u32 score;       /* (a) dense ones in a row */
+  struct atomic_u32 units;       /* (a) length of the longest of them */
+  struct atomic_u32 fresh, used; /* (a) blocks so far */
 };
 
 /* What all threads of a malloc heap share. */
@@ -111,10 +113,10 @@ struct theap {
   struct heap *heap;
   struct mutex lock;        /* rank tcache */
   struct tcache central;    /* owns what ended threads left (lock) */
-  struct list caches;       /* attached ones, and warm ones (lock) */
+  struct list caches;       /* attached ones (lock) */
   uint64_t ncaches;         /* in that list (lock) */
   struct list spare_caches; /* without spans: their threads ended (lock) */
-  struct tcache *warm[THEAP_WARM_MAX]; /* (lock) */
+  struct tcache *warm[THEAP_WARM_MAX]; /* in no list (lock) */
   struct atomic_u32 nwarm;             /* written under the lock */
   struct fixalloc alloc;               /* (lock) struct tcache */
   struct spanstash stash;

@@ -35,7 +35,9 @@ void tcache_adopt(struct tcache *t, struct mspan *s);
 void tcache_disown(struct tcache *t, struct mspan *s);
 /* Gives back s, which is empty, not pending and in no list. */
 void tcache_release(struct tcache *t, struct mspan *s);
-/* The thread's list goes back to its spans, and the current span is filed. */
+/* The thread's lists go back to its spans. */
+void tcache_return_lists(struct tcache *t);
+/* One of them does, and the current span is filed. */
 void tcache_settle_current(struct tcache *t, unsigned sc);
 
 /* --- tremote.c: spans and those who free into them from outside --- */
@@ -68,7 +70,8 @@ void tcache_sift(struct tcache *t, unsigned sc);
 
 /* --- tdense.c: huge pages for large blocks --- */
 
-/* s is about to be handed out; about to be given back. Takes the heap's lock. */
+/* s is about to be handed out, and the heap's lock is taken; it is about to be given
+ * back, or to change. */
 void tdense_begin(struct theap *th, struct mspan *s);
 void tdense_end(struct theap *th, const struct mspan *s);
 

@@ -3,10 +3,11 @@
  * What the threads of a malloc heap share: the list of their caches, the spans
  * that ended threads left behind, and the slow way of a free.
  *
- * The caches of the threads that ended last stay as they are, warm: in a program with
- * many short threads the next one takes it, with lists and spans that are in the
+ * The caches of the threads that ended last stay as they are, warm, but for their lists:
+ * in a program with many short threads the next one takes it, with spans that are in the
  * processor's cache (thread_churn of bench/malloc: two thirds of the user time). There
- * are a few of them at most, until the program rests, or would take more pages than ever.
+ * are a few small ones at most, until the janitor tidies, or small objects would take
+ * more pages than ever.
  *
  * What another thread leaves, and a cache that is warm no longer: the empty spans go
  * back, the others to th->central, a tcache like any other that is used under th->lock.
@@ -57,6 +58,7 @@ static void init_cache(struct tcache *t, struct theap *th) {
     list_init(&t->bin[i].full);
   }
   for (unsigned i = 0; i < array_len(t->headoff); i++)
+    /* Sizes are multiples of 16 (tremote.c). */
     t->headoff[i] =
         i % 16 == 1 || i == 0 ? head_offset(tab, i) : t->headoff[i - 1];
   for (unsigned i = 0; i < array_len(t->headoff128); i++)
@@ -88,6 +90,7 @@ void theap_init(struct theap *th, struct heap *h, uint64_t secret) {
   h->hooks.growing = cover_pages;
 }
 
+/* A spare one, which has nothing, or a new one. */
 static struct tcache *take_cache_locked(struct theap *th) {
   struct list *l = list_pop_front(&th->spare_caches);
   if (l) return list_entry(l, struct tcache, link);
@@ -119,13 +122,13 @@ static struct tcache *take_warm_locked(struct theap *th) {
 struct tcache *tcache_attach(struct theap *th, int32_t tid) {
   mutex_lock(&th->lock);
   struct tcache *t = take_warm_locked(th);
-  if (!t && (t = take_cache_locked(th)) != NULL) {
-    tcache_begin(t);
+  if (!t && (t = take_cache_locked(th)) != NULL) tcache_begin(t);
+  if (t) {
+    t->tid = tid;
     t->attached = true;
     list_push_back(&th->caches, &t->link);
     count_caches_locked(th, 1);
   }
-  if (t) t->tid = tid;
   mutex_unlock(&th->lock);
   return t;
 }
@@ -150,7 +153,7 @@ static void leave_list_locked(struct theap *th, struct tcache *t,
   list_append(to, from);
 }
 
-/* After tcache_trim. */
+/* What t, whose thread has ended and which is not warm, has after tcache_trim. */
 static void leave_all_locked(struct theap *th, struct tcache *t) {
   for (unsigned sc = 1; sc < th->heap->classes->nclasses; sc++) {
     struct tcache_bin *b = &t->bin[sc], *c = &th->central.bin[sc];
@@ -161,16 +164,15 @@ static void leave_all_locked(struct theap *th, struct tcache *t) {
   th->central.empty_bytes +=
       t->empty_bytes; /* of those with a notice pending */
   t->empty_bytes = 0;
-  t->attached = false;
-  list_remove(&t->link);
   list_push_front(&th->spare_caches, &t->link);
-  count_caches_locked(th, -1);
 }
+
+/* So that four caches hold little, and to cool them takes little. */
+#define WARM_BYTES_MAX ((uint64_t)1 << 20)
 
 static bool keep_warm_locked(struct theap *th, struct tcache *t) {
   uint32_t n = atomic_u32_load_relaxed(&th->nwarm);
-  if (n == THEAP_WARM_MAX) return false;
-  t->tid = 0;
+  if (n == THEAP_WARM_MAX || t->owned_bytes > WARM_BYTES_MAX) return false;
   th->warm[n] = t;
   atomic_u32_store_relaxed(&th->nwarm, n + 1);
   return true;
@@ -178,7 +180,11 @@ static bool keep_warm_locked(struct theap *th, struct tcache *t) {
 
 void tcache_detach(struct tcache *t) {
   struct theap *th = t->th;
+  tcache_return_lists(t);
   mutex_lock(&th->lock);
+  t->attached = false;
+  list_remove(&t->link);
+  count_caches_locked(th, -1);
   bool warm = keep_warm_locked(th, t);
   mutex_unlock(&th->lock);
   if (!warm) {

@@ -169,6 +169,7 @@ static void *move(struct theap *th, struct mspan *s, size_t npages) {
 void *theap_realloc_large(struct theap *th, struct mspan *s, size_t size) {
   if (size > MAX_LARGE_SIZE) return NULL;
   size_t npages = pages_for(size);
+  if (npages != s->npages) tdense_end(th, s);
   if (npages < s->npages)
     shrink(th, s, npages);
   else if (npages > s->npages && !extend(th, s, npages))

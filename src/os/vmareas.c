@@ -23,7 +23,7 @@ void vmareas_add(struct vmareas *a, uintptr_t lo, uintptr_t hi) {
       atomic_bool_store_relaxed(&a->lost, true);
       return;
     }
-    /* Only who added the place takes it: another's count may be past it. */
+    /* The place is there: with the count of another it might be past the end. */
     if (atomic_u32_cas_acq_rel(&a->used, &used, used + 1) &&
         take(a, used, lo, hi))
       return;
@@ -50,6 +50,8 @@ bool vmareas_visit(const struct vmareas *a,
   for (uint32_t i = 0; i < used; i++) {
     uintptr_t lo = atomic_uptr_load_acquire(&a->area[i].lo);
     uintptr_t hi = atomic_uptr_load_acquire(&a->area[i].hi);
+    /* Of two areas that had the place one after the other: neither. */
+    if (atomic_uptr_load_relaxed(&a->area[i].lo) != lo) continue;
     if (lo && lo < hi) visit(lo, hi, arg);
   }
   return !atomic_bool_load_relaxed(&a->lost);

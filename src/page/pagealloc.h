@@ -184,14 +184,16 @@ bool pagealloc_manages(const struct pagealloc *p, uintptr_t addr);
 
 /**
  * Asks the kernel for huge pages in [base, base + size), where it was not asked before.
- * A chunk of which part of a huge page is given back later is withdrawn from that: the
- * kernel would fill the hole again (khugepaged, max_ptes_none).
+ * Where part of a huge page is given back later, that is withdrawn for its half of the
+ * chunk: the kernel would fill the hole again (khugepaged, max_ptes_none).
  *
- * Units:   bytes; multiples of PALLOC_CHUNK_BYTES, given to grow before.
+ * Units:   bytes; multiples of PAGEALLOC_HALF_BYTES, given to grow before.
  * Returns: in how many of them it was not.
  * Errors:  none; it is advice, and nothing happens where there are no huge pages.
  * Threads: lock held.
  */
+#define PAGEALLOC_HALF_PAGES (PALLOC_CHUNK_PAGES / 2)
+#define PAGEALLOC_HALF_BYTES (PALLOC_CHUNK_BYTES / 2) /* 2 MiB */
 size_t pagealloc_ask_huge(struct pagealloc *p, uintptr_t base, size_t size);
 
 /* How pagealloc_scavenge chooses, and whom it tells. */

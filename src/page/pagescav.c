@@ -32,31 +32,48 @@ static void free_scavenged(struct pagealloc *p, size_t rel, unsigned npages) {
   pagetree_update(p, rel, npages, PAGERUN_FREE);
 }
 
+static bool half_is_huge(const struct pagealloc *p, size_t half) {
+  return p->scav.chunks[half / 2].huge >> half % 2 & 1;
+}
+
 size_t pagealloc_ask_huge(struct pagealloc *p, uintptr_t base, size_t size) {
   if (p->lock) assert_lock_held(p->lock);
   if (huge_pages(p->vm) == 0) return 0;
-  size_t first = rel_chunk(rel_of(p, base)), asked = 0;
-  size_t n = size >> PALLOC_CHUNK_SHIFT;
+  size_t first = rel_of(p, base) / PAGEALLOC_HALF_PAGES, asked = 0;
+  size_t n = size / PAGEALLOC_HALF_BYTES;
   for (size_t i = 0, run; i < n; i += run + 1) {
-    for (run = 0; i + run < n && !p->scav.chunks[first + i + run].huge; run++)
-      p->scav.chunks[first + i + run].huge = 1;
+    for (run = 0; i + run < n && !half_is_huge(p, first + i + run); run++) {
+      size_t half = first + i + run;
+      p->scav.chunks[half / 2].huge |= 1u << half % 2;
+    }
     if (run == 0) continue;
-    p->vm->ops->hugepage(p->vm, (void *)(base + (i << PALLOC_CHUNK_SHIFT)),
-                         run << PALLOC_CHUNK_SHIFT, true);
-    asked += run << PALLOC_CHUNK_SHIFT;
+    size_t bytes = run * PAGEALLOC_HALF_BYTES;
+    p->vm->ops->hugepage(p->vm, (void *)(base + i * PAGEALLOC_HALF_BYTES),
+                         bytes, true);
+    asked += bytes;
   }
   return asked;
 }
 
-/* Whether giving the run back breaks up a huge page of a chunk that was asked to
- * have them; it is not asked any more then. */
-static bool withdraw_huge(struct pagealloc *p, struct chunkidx ci,
+/* Giving the run back may break up a huge page that was asked for: its half of the
+ * chunk is not asked any more then. With the lock, so that nobody asks meanwhile. */
+static void withdraw_huge(struct pagealloc *p, struct chunkidx ci,
                           struct scavrun run) {
   struct scavchunk *c = &p->scav.chunks[ci.v];
-  if (!c->huge || is_aligned(run.start | run.npages, huge_pages(p->vm)))
-    return false;
-  c->huge = 0;
-  return true;
+  if (!c->huge || is_aligned(run.start | run.npages, huge_pages(p->vm))) return;
+  for (unsigned half = 0; half < 2; half++) {
+    unsigned lo = half * PAGEALLOC_HALF_PAGES, hi = lo + PAGEALLOC_HALF_PAGES;
+    unsigned end = run.start + run.npages;
+    bool apart = end <= lo || run.start >= hi;
+    bool whole = run.start <= lo && end >= hi;
+    if (apart || (whole && huge_pages(p->vm) <= PAGEALLOC_HALF_PAGES) ||
+        !(c->huge >> half & 1))
+      continue;
+    c->huge &= 3u ^ 1u << half;
+    size_t rel = (ci.v << PALLOC_CHUNK_LOG_PAGES) + lo;
+    p->vm->ops->hugepage(p->vm, (void *)rel_addr(p, rel), PAGEALLOC_HALF_BYTES,
+                         false);
+  }
 }
 
 void pagealloc_free_scavenged(struct pagealloc *p, uintptr_t base,
@@ -91,12 +108,9 @@ scavenge_chunk(struct pagealloc *p, struct chunkidx ci, size_t nbytes,
   size_t rel = (ci.v << PALLOC_CHUNK_LOG_PAGES) + run.start;
   size_t bytes = (size_t)run.npages << MGC_PAGE_SHIFT;
   pagealloc_take(p, rel, run.npages);
-  bool withdraw = withdraw_huge(p, ci, run);
+  withdraw_huge(p, ci, run);
 
   if (p->lock) mutex_unlock(p->lock);
-  if (withdraw)
-    p->vm->ops->hugepage(p->vm, (void *)rel_addr(p, rel - run.start),
-                         PALLOC_CHUNK_BYTES, false);
   p->vm->ops->unused(p->vm, (void *)rel_addr(p, rel), bytes);
   if (p->lock) mutex_lock(p->lock);
 

@@ -3,7 +3,7 @@
 #include "page/scavindex.h"
 #include "base/fatal.h"
 
-#define GEN_MASK 0x3fffffffu /* width of scavchunk.gen */
+#define GEN_MASK 0x1fffffffu /* width of scavchunk.gen */
 
 void scavindex_init(struct scavindex *s, struct scavchunk *chunks) {
   *s = (struct scavindex){.chunks = chunks};

@@ -24,9 +24,10 @@
 struct scavchunk {
   uint16_t in_use;      /* allocated pages */
   uint16_t last_in_use; /* in_use when generation gen began */
-  uint32_t gen : 30;    /* generation of the last change */
+  uint32_t gen : 29;    /* generation of the last change */
   uint32_t has_free : 1;
-  uint32_t huge : 1; /* the kernel was asked for huge pages */
+  uint32_t
+      huge : 2; /* halves for which huge pages were asked; bit 1: the upper */
 };
 _Static_assert(sizeof(struct scavchunk) == 8, "eight bytes a chunk");
 

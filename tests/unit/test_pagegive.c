@@ -99,14 +99,21 @@ Test(pagegive, chunk_with_a_hole_is_not_huge_any_more) {
   pagealloc_free(p, a + 512 * MGC_PAGE_SIZE, 256);
   cr_assert_gt(pagealloc_scavenge(p, SIZE_MAX, &all), 0);
   cr_assert_eq(fix.ncalls, 1);
-  /* A part of one in the first: withdrawn, once. */
+  /* A part of one in the first: its half is withdrawn, once. */
   for (unsigned i = 0; i < 2; i++) {
     pagealloc_free(p, a + (10 + 20 * i) * MGC_PAGE_SIZE, 7);
     cr_assert_gt(pagealloc_scavenge(p, SIZE_MAX, &all), 0);
     cr_assert_eq(fix.ncalls, 2);
   }
   cr_assert(!fix.enable && fix.base == CHUNK(BASE));
-  cr_assert_eq(fix.bytes, PALLOC_CHUNK_BYTES);
+  cr_assert_eq(fix.bytes, PAGEALLOC_HALF_BYTES);
+  pagealloc_free(p, a + (256 + 10) * MGC_PAGE_SIZE, 7);
+  cr_assert_gt(pagealloc_scavenge(p, SIZE_MAX, &all), 0);
+  cr_assert_eq(fix.ncalls, 3, "and the other");
+  cr_assert_eq(fix.base, CHUNK(BASE) + PAGEALLOC_HALF_BYTES);
+  /* It may be asked for again. */
+  cr_assert_eq(pagealloc_ask_huge(p, CHUNK(BASE), 2 * PALLOC_CHUNK_BYTES),
+               PALLOC_CHUNK_BYTES);
   pagealloc_verify(p);
 }
 

@@ -306,6 +306,18 @@ Test(tcache, each_thread_puts_off_huge_pages) {
   cr_assert_eq(atomic_u64_load_relaxed(&h->huge_from), (uint64_t)8 << 20);
 }
 
+Test(tcache, a_large_cache_does_not_stay_warm) {
+  struct theap *th = make_theap(NULL);
+  enum { N = 20000, SC = 10 };
+  struct tcache *t = attach(th);
+  for (int i = 0; i < N; i++) (void)take(t, SC);
+  cr_assert_gt(t->owned_bytes, (uint64_t)1 << 20);
+  uint64_t owned = t->owned_bytes;
+  tcache_detach(t);
+  cr_assert_eq(atomic_u32_load_relaxed(&th->nwarm), 0);
+  cr_assert_eq(th->central.owned_bytes, owned);
+}
+
 /* Otherwise a program would need what its ended threads had once more. */
 Test(tcache, the_heap_does_not_grow_while_warm_caches_have_room) {
   struct theap *th = make_theap(NULL);

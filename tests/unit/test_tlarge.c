@@ -146,96 +146,6 @@ Test(tlarge, fresh_pages_are_said_to_be_zero_and_used_ones_are_not) {
   check_figures(th);
 }
 
-/* --- huge pages for dense blocks: tdense.c --- */
-
-enum { BLOCK_MIB = 6 };
-
-/* One large block comes and goes n times, written all over or at its begin. */
-static void take_and_free(struct theap *th, unsigned n, bool dense) {
-  for (unsigned i = 0; i < n; i++) {
-    struct mspan *s = take(th, BLOCK_MIB * MIB);
-    memset((void *)s->base, 1, dense ? BLOCK_MIB * MIB : 100);
-    theap_free_large(th, s);
-  }
-}
-
-/* With a heap of 1 MiB the option alone would ask for huge pages, but not for large. */
-static struct theap *huge_theap(void) {
-  huge_from = 1;
-  struct theap *th = counting_theap();
-  th->heap->vm->hugepage_size = 2 * MIB; /* also where there are none */
-  nasked = ndropped = 0;
-  return th;
-}
-
-Test(tlarge, blocks_that_are_written_all_over_get_huge_pages) {
-  struct theap *th = huge_theap();
-  take_and_free(th, 2, true);
-  cr_assert_eq(nasked, 0, "not known yet");
-  struct mspan *s = take(th, BLOCK_MIB * MIB);
-  cr_assert_eq(nasked, 1);
-  cr_assert(asked_lo <= s->base && asked_hi >= s->base + BLOCK_MIB * MIB);
-  cr_assert_eq(ndropped, 0, "they may be the last ones");
-  theap_free_large(th, s);
-  take_and_free(th, 20, true);
-  cr_assert_eq(nasked, 1, "once for each chunk");
-  check_figures(th);
-}
-
-Test(tlarge, a_block_of_which_little_is_written_does_not) {
-  struct theap *th = huge_theap();
-  for (int i = 0; i < 30; i++) {
-    /* Each in pages of its own, and one dense block between. */
-    struct mspan *s = take(th, BLOCK_MIB * MIB);
-    memset((void *)s->base, 1, 5000);
-    struct mspan *dense = take(th, BLOCK_MIB * MIB);
-    memset((void *)dense->base, 1, BLOCK_MIB * MIB);
-    theap_free_large(th, s);
-    theap_free_large(th, dense);
-    scavenge_now(th->heap, SIZE_MAX);
-  }
-  cr_assert_eq(nasked, 0);
-}
-
-Test(tlarge, blocks_that_stay_are_judged_when_the_next_are_made) {
-  struct theap *th = huge_theap();
-  for (int i = 0; i < 3; i++) {
-    struct mspan *s = take(th, BLOCK_MIB * MIB);
-    memset((void *)s->base, 1, BLOCK_MIB * MIB);
-  }
-  cr_assert_eq(nasked, 1, "the third");
-  /* One that is filled late is not held against them. */
-  (void)take(th, BLOCK_MIB * MIB);
-  struct mspan *s = take(th, BLOCK_MIB * MIB);
-  cr_assert(asked_hi >= s->base + BLOCK_MIB * MIB);
-  for (int i = 0; i < 6; i++) s = take(th, BLOCK_MIB * MIB);
-  cr_assert(asked_hi < s->base + BLOCK_MIB * MIB, "nobody writes them");
-}
-
-Test(tlarge, small_pages_give_way_when_blocks_come_and_go) {
-  struct theap *th = huge_theap();
-  struct mspan *low = take(th, 2 * BLOCK_MIB * MIB);
-  memset((void *)low->base, 1, 2 * BLOCK_MIB * MIB);
-  take_and_free(th, 12, true);
-  theap_free_large(th, low);
-  ndropped = 0;
-  bool zero = true;
-  struct mspan *s = theap_alloc_large(th, BLOCK_MIB * MIB, 16, &zero);
-  cr_assert_eq(s->base, low->base);
-  cr_assert_eq(ndropped, 1);
-  cr_assert_not(zero, "its ends were not dropped");
-  check_figures(th);
-}
-
-Test(tlarge, without_the_option_nobody_looks) {
-  huge_from = 0;
-  struct theap *th = counting_theap();
-  nasked = 0;
-  take_and_free(th, 20, true);
-  cr_assert_eq(nasked, 0);
-  cr_assert_eq(atomic_u64_load_relaxed(&th->dense.watched), 0);
-}
-
 Test(tlarge, alignment_and_absurd_sizes) {
   struct theap *th = make_theap(vm_system());
   bool zero;
@@ -252,6 +162,108 @@ Test(tlarge, alignment_and_absurd_sizes) {
   cr_assert_null(theap_realloc_large(th, s, MAX_LARGE_SIZE));
   cr_assert_eq(find(th, (void *)s->base), s, "as it was");
   check_figures(th);
+}
+
+/* --- huge pages for dense blocks: tdense.c --- */
+
+enum { BLOCK_MIB = 6 };
+
+/* With a heap of 1 MiB the option alone would ask for huge pages, but not for large. */
+static struct theap *huge_theap(void) {
+  huge_from = 1;
+  struct theap *th = counting_theap();
+  th->heap->vm->hugepage_size = 2 * MIB; /* also where there are none */
+  nasked = ndropped = 0;
+  return th;
+}
+
+static void write_all(struct mspan *s) {
+  memset((void *)s->base, 1, s->npages * MGC_PAGE_SIZE);
+}
+
+/* A fresh block that stays; true: it got huge pages. */
+static bool fresh(struct theap *th, size_t mib, bool dense) {
+  unsigned before = nasked;
+  struct mspan *s = take(th, mib * MIB);
+  cr_assert_not(s->needzero, "fresh");
+  if (dense) write_all(s);
+  if (nasked == before) return false;
+  cr_assert(asked_lo >= s->base && asked_hi <= s->base + mib * MIB,
+            "no more than the block");
+  return true;
+}
+
+Test(tlarge, blocks_that_are_written_all_over_get_huge_pages) {
+  struct theap *th = huge_theap();
+  /* The first is watched, and makes 1 when the second is made, and so on. */
+  cr_assert_not(fresh(th, BLOCK_MIB, true));
+  cr_assert_not(fresh(th, BLOCK_MIB, true));
+  unsigned huge = 0;
+  for (int i = 0; i < 40; i++) huge += fresh(th, BLOCK_MIB, true);
+  cr_assert(huge >= 32 && huge < 40, "%u: all but those for control", huge);
+  check_figures(th);
+}
+
+Test(tlarge, blocks_of_which_little_is_written_do_not) {
+  struct theap *th = huge_theap();
+  for (int i = 0; i < 40; i++)
+    cr_assert_not(fresh(th, BLOCK_MIB, i % 3 == 0), "%d", i);
+}
+
+Test(tlarge, who_stops_to_write_loses_huge_pages) {
+  struct theap *th = huge_theap();
+  for (int i = 0; i < 10; i++) fresh(th, BLOCK_MIB, true);
+  cr_assert(fresh(th, BLOCK_MIB, false));
+  cr_assert_not(fresh(th, 10 * BLOCK_MIB, false), "much larger than those");
+  unsigned huge = 0;
+  for (int i = 0; i < 80; i++) huge += fresh(th, BLOCK_MIB, false);
+  cr_assert_lt(huge, 60, "%u of 80, until a control was judged", huge);
+  cr_assert_not(fresh(th, BLOCK_MIB, false));
+}
+
+Test(tlarge, what_realloc_does_is_no_evidence_against) {
+  struct theap *th = huge_theap();
+  for (int i = 0; i < 6; i++) {
+    struct mspan *s = take(th, BLOCK_MIB * MIB);
+    if (i >= 4) cr_assert_gt(nasked, 0, "%d", i);
+    write_all(s);
+    struct mspan *wall = take(th, 40 * KIB); /* so that it moves */
+    s = find(th, theap_realloc_large(th, s, 2 * BLOCK_MIB * MIB));
+    cr_assert_not_null(wall);
+    write_all(s);
+  }
+}
+
+Test(tlarge, small_pages_give_way_when_blocks_come_and_go) {
+  struct theap *th = huge_theap();
+  unsigned first = 0;
+  for (unsigned i = 1; i < 30 && !first; i++) {
+    struct mspan *s = take(th, BLOCK_MIB * MIB);
+    write_all(s);
+    if (ndropped) first = i;
+    theap_free_large(th, s);
+  }
+  cr_assert_gt(first, 4, "not at once");
+  cr_assert_gt(ndropped, 1);
+  unsigned n = ndropped;
+  for (int i = 0; i < 5; i++) {
+    struct mspan *s = take(th, BLOCK_MIB * MIB);
+    cr_assert(s->needzero);
+    theap_free_large(th, s);
+  }
+  cr_assert_eq(ndropped, n, "once");
+  check_figures(th);
+}
+
+Test(tlarge, without_the_option_or_huge_pages_nobody_looks) {
+  for (int i = 0; i < 2; i++) {
+    struct theap *th = huge_theap();
+    th->heap->opt.hugepages = (uint32_t)i;
+    if (i == 1) th->heap->vm->hugepage_size = 0;
+    for (int j = 0; j < 20; j++) fresh(th, BLOCK_MIB, true);
+    cr_assert_eq(nasked, 0);
+    cr_assert_eq(atomic_u64_load_relaxed(&th->dense.watched), 0);
+  }
 }
 
 /* --- realloc --- */
