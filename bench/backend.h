@@ -15,6 +15,8 @@
 #ifndef MGC_BENCH_BACKEND_H
 #define MGC_BENCH_BACKEND_H
 
+#include "input.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -116,10 +118,6 @@ static inline void *must(void *p) {
   if (__builtin_expect(p != NULL, 1)) return p;
   fprintf(stderr, BACKEND ": out of memory\n");
   exit(1);
-}
-
-static inline long argument(int argc, char **argv, int i, long otherwise) {
-  return argc > i ? strtol(argv[i], NULL, 10) : otherwise;
 }
 
 #endif

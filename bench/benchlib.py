@@ -108,6 +108,21 @@ def measure(argv, env=None, limit=900):
                               if not line.startswith(FIGURES))}
 
 
+def add_arguments(parser):
+    """What the runners of single rows have in common; finish_arguments after."""
+    parser.add_argument("--programs", required=True)
+    parser.add_argument("--report", required=True)
+    parser.add_argument("--json", help="also write every figure here")
+    parser.add_argument("--runs", type=int, help="of each row (3; quick: 1)")
+    parser.add_argument("--quick", action="store_true",
+                        help="small arguments: does it work at all")
+
+
+def finish_arguments(args):
+    args.runs = args.runs or (1 if args.quick else 3)
+    return args
+
+
 def medians(runs):
     return {key: statistics.median(run[key] for run in runs)
             for key in ("wall", "cpu", "peak")}

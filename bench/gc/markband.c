@@ -17,6 +17,8 @@
  * A figure is the median of COLLECTIONS (15) forced ones: bytes found alive by the
  * length of the pause, which is marking but for some microseconds.
  */
+#include "../input.h"
+
 #include <mallocgc.h>
 
 #include <fcntl.h>
@@ -66,14 +68,11 @@ static void *must(void *p) {
   return p;
 }
 
-static uint64_t random_state = 1;
+static struct random random_numbers = {1};
 
-/* A number below n, by SplitMix64. */
-static size_t random_below(size_t n) {
-  uint64_t z = (random_state += 0x9E3779B97F4A7C15u);
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return (size_t)(((unsigned __int128)(z ^ (z >> 31)) * n) >> 64);
+/* A number below n, which may be larger than random_below takes. */
+static size_t any_below(size_t n) {
+  return (size_t)(((unsigned __int128)random_next(&random_numbers) * n) >> 64);
 }
 
 static struct tree *build_tree(int depth) {
@@ -99,7 +98,7 @@ static void build_graph(size_t bytes) {
   mgc_set_gc_percent(-1); /* nobody collects what only `place` knows */
   for (size_t i = 0; i < n; i++) place[i] = must(mgc_new(struct node));
   for (size_t i = n - 1; i > 0; i--) {
-    size_t j = random_below(i + 1);
+    size_t j = any_below(i + 1);
     struct node *other = place[j];
     place[j] = place[i];
     place[i] = other;
@@ -108,7 +107,7 @@ static void build_graph(size_t bytes) {
     for (size_t k = 0; k < 2; k++) {
       size_t below = 2 * i + 1 + k;
       if (below < n) place[i]->below[k] = place[below];
-      place[i]->other[k] = place[random_below(n)];
+      place[i]->other[k] = place[any_below(n)];
     }
   }
   roots[0].p = place[0];
@@ -234,7 +233,7 @@ static void read_at_random(const uint64_t *w, size_t bytes) {
     size_t *slot = &at[i % AHEAD];
     const uint64_t *line = w + *slot * 8;
     for (size_t k = 0; k < 8; k++) sum += line[k];
-    *slot = random_below(lines);
+    *slot = any_below(lines);
     __builtin_prefetch(w + *slot * 8);
   }
   sink += sum;

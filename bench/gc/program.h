@@ -14,23 +14,6 @@ static inline uint64_t argument_u64(int argc, char **argv, int i,
   return (uint64_t)argument(argc, argv, i, (long)otherwise);
 }
 
-/* Steele, Lea and Flood's SplitMix64. */
-struct random {
-  uint64_t state;
-};
-
-static inline uint64_t random_next(struct random *r) {
-  uint64_t z = (r->state += 0x9E3779B97F4A7C15u);
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
-
-/* A number below n, which is under 2^32. */
-static inline uint64_t random_below(struct random *r, uint64_t n) {
-  return ((random_next(r) >> 32) * n) >> 32;
-}
-
 enum { PATTERN_BYTES = 2048, PATTERN_STARTS = 1024 };
 
 /* Bytes to fill objects from: the same memcpy in C and in Go, where a loop would

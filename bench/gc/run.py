@@ -17,8 +17,9 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from benchlib import (Failed, Report, geometric_mean, keys_of, machine, mb,
-                      measure, medians, version)
+from benchlib import (Failed, Report, add_arguments, finish_arguments,
+                      geometric_mean, keys_of, machine, mb, measure, medians,
+                      version)
 from rows import (Drop, Limit, MEAN_PEAK, MEAN_TIME, MODES, OPERATIONS, OURS,
                   PAUSES, PEERS, ROW_TIME, Way, rows)
 
@@ -380,12 +381,7 @@ def parse_arguments(argv):
     parts = [*dict.fromkeys([r.name for r in ROWS] + [r.program for r in ROWS]),
              "limit", "drop"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--programs", required=True)
-    parser.add_argument("--report", required=True)
-    parser.add_argument("--json", help="also write every figure here")
-    parser.add_argument("--runs", type=int, help="of each row (3; quick: 1)")
-    parser.add_argument("--quick", action="store_true",
-                        help="small arguments: does it work at all")
+    add_arguments(parser)
     parser.add_argument("--mode", type=names(MODES), default=["auto"],
                         help="how mallocgc marks, one or more of "
                              + ", ".join(MODES))
@@ -393,9 +389,7 @@ def parse_arguments(argv):
                         help="only beside these of " + ", ".join(PEERS))
     parser.add_argument("--only", action="append", metavar="ROW", choices=parts,
                         help="a row or a part: %(choices)s")
-    args = parser.parse_args(argv)
-    args.runs = args.runs or (1 if args.quick else 3)
-    return args
+    return finish_arguments(parser.parse_args(argv))
 
 
 def head(bench):

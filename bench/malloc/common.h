@@ -10,6 +10,8 @@
 #ifndef MGC_BENCH_MALLOC_COMMON_H
 #define MGC_BENCH_MALLOC_COMMON_H
 
+#include "../input.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,10 +20,6 @@
 #include <string.h>
 
 enum { BENCH_PAGE = 4096 };
-
-static inline long argument(int argc, char **argv, int i, long otherwise) {
-  return argc > i ? strtol(argv[i], NULL, 10) : otherwise;
-}
 
 static inline _Noreturn void die(const char *why) {
   fprintf(stderr, "%s\n", why);
@@ -33,25 +31,8 @@ static inline void *must(void *p) {
   return p;
 }
 
-/* Steele, Lea and Flood's SplitMix64: one add and two multiplications. */
-struct random {
-  uint64_t state;
-};
-
 static inline struct random random_from(uint64_t seed) {
   return (struct random){(seed + 1) * 0x9E3779B97F4A7C15u};
-}
-
-static inline uint64_t random_next(struct random *r) {
-  uint64_t z = (r->state += 0x9E3779B97F4A7C15u);
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
-
-/* A number below n, which is under 2^32. */
-static inline uint64_t random_below(struct random *r, uint64_t n) {
-  return ((random_next(r) >> 32) * n) >> 32;
 }
 
 /* lo to hi, inclusive, each size as likely as any other. */

@@ -17,8 +17,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from benchlib import (Failed, Report, geometric_mean, instructions, machine, mb,
-                      medians)
+from benchlib import (Failed, Report, add_arguments, finish_arguments,
+                      geometric_mean, instructions, machine, mb, medians)
 from real import REAL
 from rows import SMALL, Running, Skip, run_program
 
@@ -363,23 +363,17 @@ def pairs(bench):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--programs", required=True)
+    add_arguments(parser)
     parser.add_argument("--library", default="",
                         help="libmallocgc-malloc.so")
-    parser.add_argument("--report", required=True)
     parser.add_argument("--scratch", required=True)
-    parser.add_argument("--json", help="also write every figure here")
-    parser.add_argument("--runs", type=int, help="of each row (3; quick: 1)")
-    parser.add_argument("--quick", action="store_true",
-                        help="small arguments: does it work at all")
     parser.add_argument("--allocators", type=lambda s: s.split(","),
                         help="name,name: only these (and glibc)")
     parser.add_argument("--only", action="append", metavar="ROW",
                         choices=[*(r.name for r in ROWS), "small", "real",
                                  "start", "idle", "callgrind"],
                         help="a row or a part: %(choices)s")
-    args = parser.parse_args(argv)
-    args.runs = args.runs or (1 if args.quick else 3)
+    args = finish_arguments(parser.parse_args(argv))
     # A program may work in a directory of its own.
     args.library = args.library and os.path.abspath(args.library)
     args.scratch = os.path.abspath(args.scratch)
